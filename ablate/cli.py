@@ -1,0 +1,201 @@
+"""The command line: verbs and arguments. What they do is in `run`, `plan` and the packages below.
+
+Exit codes: 0 all is well, 1 a Trial failed or the run was stopped, 2 a mistake of the user's.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from ablate import __version__
+from ablate.study.errors import StudyError
+from ablate.study.study import Study
+
+app = typer.Typer(
+    help="Ablation studies of vision models: a YAML file in, tables with honest statistics out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file.", show_default=False)]
+Profile = Annotated[str | None, typer.Option(help="Scale to run at; the study names its default.", show_default=False)]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(help="Variants to take, by a pattern on their names (posemb=*); the baseline stays. Repeatable."),
+]
+Seeds = Annotated[int | None, typer.Option(min=1, help="Take so many of the study's seeds.", show_default=False)]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the base, for a quick try. Repeatable."),
+]
+Home = Annotated[Path, typer.Option("--home", help="Folder of the spool: checkpoints, journals, results.")]
+Tracking = Annotated[
+    str | None,
+    typer.Option(help="MLflow's tracking URI; else $MLFLOW_TRACKING_URI, else MLflow's default.", show_default=False),
+]
+Reports = Annotated[Path, typer.Option(help="Folder that reports are written to.")]
+Slots = Annotated[
+    int | None,
+    typer.Option(min=1, help="Trials trained side by side; else one per GPU, or one per core.", show_default=False),
+]
+DEFAULT_HOME, DEFAULT_REPORTS = Path(".ablate"), Path("reports")
+
+
+class ExecutorName(StrEnum):
+    """Where Trials are trained."""
+
+    local = "local"
+    debug = "debug"
+
+
+@app.command()
+def run(
+    study: StudyPath,
+    profile: Profile = None,
+    only: Only = None,
+    seeds: Seeds = None,
+    sets: Sets = None,
+    executor: Annotated[ExecutorName, typer.Option(help="local: processes of their own; debug: this process.")] = (
+        ExecutorName.local
+    ),
+    slots: Slots = None,
+    retry_failed: Annotated[bool, typer.Option(help="Train diverged Trials again, too.")] = False,
+    home: Home = DEFAULT_HOME,
+    reports: Reports = DEFAULT_REPORTS,
+    tracking_uri: Tracking = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the last line only.")] = False,
+) -> None:
+    """Train what the study lacks, and write its report. The same command again resumes, or only reports."""
+    loaded = _load(study, profile, only, seeds, sets, home)
+    from ablate.run import RunOptions, run_study
+
+    options = RunOptions(home, reports, tracking_uri, executor.value, slots, retry_failed=retry_failed, quiet=quiet)
+    raise typer.Exit(run_study(loaded, options))
+
+
+@app.command()
+def report(
+    study: StudyPath,
+    profile: Profile = None,
+    only: Only = None,
+    seeds: Seeds = None,
+    sets: Sets = None,
+    home: Home = DEFAULT_HOME,
+    reports: Reports = DEFAULT_REPORTS,
+    tracking_uri: Tracking = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the last line only.")] = False,
+) -> None:
+    """Rebuild the report from what is finished, and deliver to MLflow what it lacks. Trains nothing."""
+    loaded = _load(study, profile, only, seeds, sets, home)
+    from ablate.run import RunOptions, report_study
+
+    raise typer.Exit(report_study(loaded, RunOptions(home, reports, tracking_uri, quiet=quiet)))
+
+
+@app.command()
+def plan(
+    study: StudyPath,
+    profile: Profile = None,
+    only: Only = None,
+    seeds: Seeds = None,
+    sets: Sets = None,
+    slots: Slots = None,
+    full: Annotated[bool, typer.Option("--full", help="Print every value of every Variant's Recipe.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+    home: Home = DEFAULT_HOME,
+    tracking_uri: Tracking = None,
+) -> None:
+    """Show what a run would train, what each Variant changes, and how long it would take. Trains nothing."""
+    loaded = _load(study, profile, only, seeds, sets, home)
+    from ablate.plan import render_plan, render_recipes
+    from ablate.run import RunOptions, plan_study
+
+    planned = plan_study(loaded, RunOptions(home, DEFAULT_REPORTS, tracking_uri, slots=slots))
+    if as_json:
+        typer.echo(json.dumps(planned.as_json(full=full), indent=2, ensure_ascii=False))
+        return
+    console = Console()
+    if full:
+        console.print(render_recipes(loaded))
+    console.print(render_plan(planned))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of study files, for editors to complete and check them."""
+    from ablate.study.schema import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("study.yaml")) -> None:
+    """Write a commented starter study that runs as it is."""
+    from ablate.study.starter import write_starter
+
+    try:
+        write_starter(path)
+    except OSError as error:
+        _mistake(f"cannot write {path}: {error}")
+    typer.echo(f"wrote {path}; try: ablate plan {path}, then: ablate run {path}")
+
+
+@app.command()
+def ui(
+    tracking_uri: Tracking = None,
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+) -> None:
+    """Open MLflow's UI on the runs."""
+    from ablate.tracking.ui import serve
+
+    raise typer.Exit(serve(tracking_uri, port))
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"ablate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that stand before the verb."""
+
+
+def _load(
+    path: Path, profile: str | None, only: list[str] | None, seeds: int | None, sets: list[str] | None, home: Path
+) -> Study:
+    from ablate.study.load import load_study
+
+    cache = home / "fingerprints.json"
+    try:
+        return load_study(path, profile, only=only or (), seeds=seeds, sets=sets or (), cache=cache)
+    except StudyError as error:
+        _mistake(str(error))
+
+
+def _mistake(message: str) -> NoReturn:
+    """Say what is wrong, and leave with the code for a mistake of the user's."""
+    typer.echo(message, err=True)
+    raise typer.Exit(2)
+
+
+def main() -> None:
+    """The `ablate` command."""
+    app(prog_name="ablate")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""A folder of images, one folder per class, decoded when a batch asks for them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from ablate.data.errors import DataError
+from ablate.data.image_sets import Boxes
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
+_MODES = {1: "L", 3: "RGB"}
+#: Modes of 8 bits or less; converting others (16-bit gray, float) would clip them silently.
+_CONVERTIBLE = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
+
+
+class FolderImages:
+    """Image files, converted to gray or RGB, cropped and resized as they are read.
+
+    Resizing is PIL's bilinear filter, which smooths when it shrinks. big_vision does not smooth training
+    crops, and averages over areas for evaluation.
+    """
+
+    decodes = True
+
+    def __init__(
+        self,
+        paths: list[Path],
+        labels: NDArray[np.int64],
+        indices: NDArray[np.int64],
+        channels: int,
+        image_size: int,
+        eval_resize: int,
+    ) -> None:
+        self.labels = torch.from_numpy(labels)
+        self.indices = torch.from_numpy(indices)
+        self._paths = paths
+        self._mode = _MODES[channels]
+        self._channels = channels
+        self._size = image_size
+        self._eval_resize = eval_resize
+        # Asked here, as another thread (one that reads ahead) may be given another answer.
+        self._threads = max(1, torch.get_num_threads())
+        self._sizes = np.zeros((len(paths), 2), dtype=np.int64)  # read from the files' headers, once each
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def sizes(self, positions: Tensor) -> NDArray[np.int64]:
+        """Height and width as the headers give them; each file's header is read once."""
+        unknown = [place for place in positions.tolist() if not self._sizes[place, 0]]
+        if unknown:
+            with ThreadPoolExecutor(self._threads) as pool:
+                self._sizes[unknown] = list(pool.map(self._measure, unknown))
+        return self._sizes[positions.numpy()]
+
+    def images(self, positions: Tensor, boxes: Boxes | None = None) -> Tensor:
+        """See `ImageSet.images`; as many threads decode as torch computes with."""
+        places = positions.tolist()
+        cuts = [None] * len(places) if boxes is None else [tuple(box) for box in boxes.tolist()]
+        with ThreadPoolExecutor(self._threads) as pool:
+            arrays = list(pool.map(self._decode, places, cuts))
+        return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
+
+    def _measure(self, position: int) -> tuple[int, int]:
+        with _opened(self._paths[position]) as image:
+            return image.height, image.width
+
+    def _decode(self, position: int, box: tuple[int, int, int, int] | None) -> NDArray[np.uint8]:
+        path = self._paths[position]
+        try:
+            with _opened(path) as image:
+                square = self._centre(image) if box is None else self._cut(image, box)
+        except (OSError, SyntaxError, ValueError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"cannot read the image {path}: {error}") from error
+        return np.asarray(square, dtype=np.uint8).reshape(self._size, self._size, self._channels)
+
+    def _cut(self, image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+        top, left, height, width = box
+        region = image.crop((left, top, left + width, top + height)).convert(self._mode)
+        return region.resize((self._size, self._size), Image.Resampling.BILINEAR)
+
+    def _centre(self, image: Image.Image) -> Image.Image:
+        scale = self._eval_resize / min(image.size)
+        width, height = round(image.width * scale), round(image.height * scale)
+        resized = image.convert(self._mode).resize((width, height), Image.Resampling.BILINEAR)
+        left, top = (width - self._size) // 2, (height - self._size) // 2
+        return resized.crop((left, top, left + self._size, top + self._size))
+
+
+def _opened(path: Path) -> Image.Image:
+    """Open an image file, reading no more than its header."""
+    try:
+        image = Image.open(path)
+    except OSError as error:
+        raise DataError(f"cannot read the image {path}: {error}") from error
+    if image.mode not in _CONVERTIBLE:
+        image.close()
+        raise DataError(f"the image {path} has mode {image.mode}; convert it to 8 bits a channel")
+    return image
+
+
+def listing(folder: Path) -> tuple[list[str], list[Path], NDArray[np.int64]]:
+    """Classes (sorted), image files (sorted within their class) and labels of ``folder/<class>/*``.
+
+    Hidden files and files that are no images are passed over. Raises `DataError` where the folder, a class
+    or an image is missing.
+    """
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}")
+    classes = sorted(child.name for child in folder.iterdir() if child.is_dir() and child.name[0] != ".")
+    if not classes:
+        raise DataError(f"{folder} holds no folders of classes")
+    paths: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        found = sorted(
+            path for path in (folder / name).iterdir() if path.suffix.lower() in EXTENSIONS and path.name[0] != "."
+        )
+        if not found:
+            raise DataError(f"the class {folder / name} has no images ({', '.join(sorted(EXTENSIONS))})")
+        paths += found
+        labels += [label] * len(found)
+    return classes, paths, np.array(labels, dtype=np.int64)

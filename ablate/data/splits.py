@@ -1,0 +1,24 @@
+"""Carving held-out images out of a source: by class, disjoint, and the same for every seed of a study."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate import draws
+
+
+def stratified(
+    labels: NDArray[np.int64], indices: NDArray[np.int64], fraction: float, seed: int, purpose: str
+) -> NDArray[np.bool_]:
+    """Which images to hold out, (N,): the share ``fraction`` of each class, rounded to whole images.
+
+    Keyed by (seed, purpose, image), so that a larger fraction holds out the same images and more.
+    """
+    draw = draws.uniform(seed, purpose, 0, indices, 1)[:, 0]
+    order = np.lexsort((draw, labels))
+    counts = np.bincount(labels)
+    starts = np.cumsum(counts) - counts
+    rank = np.empty(len(labels), dtype=np.int64)
+    rank[order] = np.arange(len(labels)) - starts[labels[order]]
+    return rank < np.floor(counts * fraction + 0.5)[labels]

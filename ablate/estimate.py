@@ -1,0 +1,111 @@
+"""How long Trials will take: from Trials like them that have finished, else from their FLOPs.
+
+An estimate says what it rests on. It is for deciding whether to start, not for reporting: reports show
+measured times.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from ablate.recipe import Recipe
+from ablate.study.study import VISION, Study
+from ablate.tracking.record import Record
+
+#: Images in the packaged sources; a folder's are counted where it is on this machine.
+PACKAGED_IMAGES = {"digits": 1797, "mnist5k": 5000}
+IMAGENET_IMAGES = 1_281_167
+#: What one slot is taken for as long as nothing was measured: one CPU core, eager PyTorch. Large matrices run
+#: at the first figure; small ones spend their time on the second, the cost of launching a step's operators.
+ASSUMED_FLOPS_PER_S = 3e10
+ASSUMED_STEP_S = 6e-3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Expected training time of each Trial, s (None where nothing is known), and what that rests on."""
+
+    seconds: Mapping[str, float | None]
+    basis: str
+
+    def total(self, trial_ids: Iterable[str]) -> float | None:
+        """Time of several Trials one after the other, s; None as soon as one is unknown."""
+        total = 0.0
+        for trial_id in trial_ids:
+            seconds = self.seconds[trial_id]
+            if seconds is None:
+                return None
+            total += seconds
+        return total
+
+
+def estimate(study: Study, finished: Iterable[Record]) -> Estimate:
+    """Estimate every Trial of a study from finished ones, of this study or of others with the same Trainable."""
+    finished = [r for r in finished if r.status == "finished" and r.trainable == study.trainable and r.seconds > 0]
+    if study.trainable != VISION:
+        mean = median(r.seconds for r in finished) if finished else None
+        basis = _count(finished) if finished else "nothing yet: no Trial of this Trainable has finished here"
+        return Estimate({t.id: mean for t in study.trials}, basis)
+    modelled = {t.id: training_seconds(t.recipe) for t in study.trials}
+    ratios = []
+    for record in finished:
+        expected = training_seconds(record.recipe)
+        if expected:
+            ratios.append(record.seconds / expected)
+    scale = median(ratios) if ratios else 1.0
+    basis = (
+        f"{_count(finished)}, scaled by FLOPs and steps"
+        if ratios
+        else "FLOPs and steps at an assumed speed of one CPU core; no Trial has finished here yet"
+    )
+    own = {r.trial_id: r.seconds for r in finished}
+    return Estimate({i: own.get(i, None if s is None else s * scale) for i, s in modelled.items()}, basis)
+
+
+def _count(finished: list[Record]) -> str:
+    return "one finished Trial" if len(finished) == 1 else f"{len(finished)} finished Trials"
+
+
+def training_seconds(resolved: Mapping[str, Any]) -> float | None:
+    """Time of a training at the assumed speed, s; None for a model whose stem is not known to this formula."""
+    recipe = Recipe.model_validate(resolved)
+    forward = forward_flops(recipe)
+    if forward is None:
+        return None
+    images = training_images(recipe)
+    steps = recipe.schedule.epochs * (images // recipe.schedule.batch_size)
+    # The backward pass costs twice the forward pass.
+    return steps * (ASSUMED_STEP_S + 3 * forward * recipe.schedule.batch_size / ASSUMED_FLOPS_PER_S)
+
+
+def forward_flops(recipe: Recipe) -> float | None:
+    """FLOPs of one image's forward pass, two to a multiply-add; norms, activations and the head are left out.
+
+    Per block of N tokens and width D: 8 N D^2 for q, k, v and the projection, 4 N^2 D for the two attention
+    products, 4 r N D^2 for an MLP of ratio r.
+    """
+    patch = recipe.model.stem.options.get("patch_size")
+    if patch is None:
+        return None
+    dim, data = recipe.model.dim, recipe.data
+    tokens = (data.image_size // patch) ** 2
+    ratio = recipe.model.feed_forward.options.get("ratio", 4.0)
+    block = (8 + 4 * ratio) * tokens * dim**2 + 4 * tokens**2 * dim
+    return float(recipe.model.depth * block + 2 * tokens * patch**2 * data.channels * dim)
+
+
+def training_images(recipe: Recipe) -> int:
+    """Images in the training split; ImageNet-1k's number where the folder is not on this machine."""
+    data = recipe.data
+    location = data.location()
+    if location is None:
+        whole = PACKAGED_IMAGES[data.source]
+    elif (location / "train").is_dir():
+        whole = sum(len(files) for _, _, files in os.walk(location / "train"))
+    else:
+        whole = IMAGENET_IMAGES
+    return round(whole * (1 - data.test_fraction) * (1 - data.val_fraction))

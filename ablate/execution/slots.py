@@ -1,0 +1,99 @@
+"""Slots: how many jobs run side by side on this machine, and what share of it each one has.
+
+Several single-threaded processes train small models faster than one process with several threads, so by
+default every core is a slot of its own; where there are GPUs, every GPU is.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_TOPOLOGY = Path("/sys/devices/system/cpu")
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in which one job runs at a time."""
+
+    name: str
+    threads: int
+    """Threads that torch and BLAS may use."""
+    gpu: str | None = None
+    """What CUDA_VISIBLE_DEVICES is set to; None leaves it as it is."""
+
+
+def plan_slots(
+    count: int | None = None, *, cores: int | None = None, gpus: Sequence[str] | None = None
+) -> tuple[Slot, ...]:
+    """The slots of this machine: ``count`` of them, else one per GPU, else one per core.
+
+    Cores are shared out evenly, GPUs in turn. Raises ValueError for a count below one.
+    """
+    if count is not None and count < 1:
+        raise ValueError(f"at least one slot is needed, got {count}")
+    cores = available_cores() if cores is None else cores
+    gpus = visible_gpus() if gpus is None else gpus
+    number = count or len(gpus) or cores
+    threads = max(1, cores // number)
+    return tuple(Slot(f"slot{index}", threads, gpus[index % len(gpus)] if gpus else None) for index in range(number))
+
+
+def available_cores() -> int:
+    """Physical cores that this process may use: its affinity, within its cgroup's quota; at least one."""
+    count = getattr(os, "process_cpu_count", os.cpu_count)() or 1
+    if hasattr(os, "sched_getaffinity"):
+        count = min(count, _physical_cores(os.sched_getaffinity(0)))
+    quota = _cgroup_quota(_CGROUP)
+    return max(1, count if quota is None else min(count, int(quota)))
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """The GPUs that CUDA would see, as CUDA_VISIBLE_DEVICES names them; found without importing torch."""
+    count = _installed_gpus()
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None or count == 0:
+        return tuple(str(index) for index in range(count))
+    names = [name.strip() for name in chosen.split(",") if name.strip()]
+    end = next((i for i, name in enumerate(names) if name.startswith("-")), len(names))  # CUDA stops there too
+    return tuple(names[:end])
+
+
+def _installed_gpus() -> int:
+    try:
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    if listing.returncode != 0:
+        return 0
+    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+
+
+def _physical_cores(cpus: set[int], topology: Path = _TOPOLOGY) -> int:
+    """Distinct cores behind logical CPUs; hyperthreads of one core count once."""
+    siblings = set()
+    for cpu in cpus:
+        try:
+            siblings.add((topology / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text().strip())
+        except OSError:
+            return len(cpus)
+    return len(siblings)
+
+
+def _cgroup_quota(root: Path) -> float | None:
+    """CPUs that the container's quota allows (cgroup v2, then v1), or None where there is no limit."""
+    try:
+        quota, period = (root / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (root / "cpu" / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if quota in {"max", "-1"}:
+        return None
+    return float(quota) / float(period)

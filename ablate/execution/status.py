@@ -1,0 +1,42 @@
+"""The status file of a job: which Trial it works on, and what it has settled.
+
+It is how a driver learns which Trial a dead job had in its hands. It is replaced whole, so that a reader
+never sees half of it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ablate.tracking.disk import write_atomically
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """What a job was doing when it last changed what it does."""
+
+    trial: str | None = None
+    """Id of the Trial in its hands; None between two."""
+    since: float = 0.0
+    """When it took that Trial, seconds since the Unix epoch."""
+    first_step: int = 0
+    """The last step that earlier attempts had reported."""
+    trained: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+
+def write_status(path: Path, status: JobStatus) -> None:
+    """Replace the file in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(asdict(status)))
+
+
+def read_status(path: Path) -> JobStatus | None:
+    """What the job last wrote; None where it has not begun."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return JobStatus(**{**values, "trained": tuple(values["trained"]), "failed": tuple(values["failed"])})

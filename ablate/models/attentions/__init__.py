@@ -1,0 +1,1 @@
+"""Attentions: how tokens mix."""

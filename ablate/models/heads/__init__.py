@@ -1,0 +1,1 @@
+"""Heads: from that vector to logits."""

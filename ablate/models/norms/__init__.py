@@ -1,0 +1,1 @@
+"""Normalisations, before each branch and at the end."""

@@ -1,0 +1,1 @@
+"""Readouts: from tokens to one vector an image."""

@@ -1,0 +1,1 @@
+"""Stems: from an image to patch tokens."""

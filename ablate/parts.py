@@ -1,0 +1,185 @@
+"""The catalogue of parts: every name a Recipe may use for a part of the model, and the class behind it.
+
+This file is torch-free so that a study can be checked and planned without importing torch. A class
+stands here as ``"module:Class"``, the same form in which a study names a part of the user's own. What a
+part can be told is what its constructor takes **by keyword only**; the positional parameters are the
+context (width, grid, ...) that the assembling model supplies. The options are therefore read from the
+class's source and written nowhere else: a new part is one class and one entry below.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from ablate.wording import listing, nearest
+
+STEMS = {
+    "patches": "ablate.models.stems.patches:LinearPatches",
+}
+POSITIONS = {
+    "none": "ablate.models.positions.none:NoPosition",
+    "learned": "ablate.models.positions.learned:LearnedPosition",
+    "sincos2d": "ablate.models.positions.sincos2d:SinCos2d",
+}
+ATTENTIONS = {
+    "self_attention": "ablate.models.attentions.self_attention:SelfAttention",
+}
+FEED_FORWARDS = {
+    "mlp": "ablate.models.feed_forwards.mlp:MLP",
+}
+NORMS = {
+    "layer_norm": "ablate.models.norms.layer_norm:LayerNorm",
+}
+READOUTS = {
+    "gap": "ablate.models.readouts.gap:GlobalAveragePool",
+    "cls": "ablate.models.readouts.cls:ClassToken",
+}
+HEADS = {
+    "linear": "ablate.models.heads.linear:LinearHead",
+    "mlp": "ablate.models.heads.mlp:MLPHead",
+}
+
+#: Field of the Recipe's model section -> the names it accepts.
+KINDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "stem": STEMS,
+        "position": POSITIONS,
+        "attention": ATTENTIONS,
+        "feed_forward": FEED_FORWARDS,
+        "norm": NORMS,
+        "readout": READOUTS,
+        "head": HEADS,
+    }
+)
+
+_REQUIRED = object()
+#: What an annotation of an option may be made of; anything else is left to the class itself to check.
+_ANNOTATIONS = {"int": int, "float": float, "bool": bool, "str": str, "Literal": Literal, "None": None}
+
+
+class SourceError(ValueError):
+    """A module whose source cannot be found or read."""
+
+
+class PartError(ValueError):
+    """A part that does not exist, or cannot be told what the Recipe tells it; `option` is where, if in one."""
+
+    def __init__(self, message: str, option: str | None = None) -> None:
+        self.option = option
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One keyword-only parameter of a part: its name, its type (``Any`` if unknown) and its default."""
+
+    name: str
+    annotation: Any
+    default: Any = _REQUIRED
+
+    @property
+    def required(self) -> bool:
+        """Whether the Recipe must give a value."""
+        return self.default is _REQUIRED
+
+
+def target_of(kind: str, name: str) -> str:
+    """The ``"module:Class"`` behind a name: an entry of the catalogue, or the user's own path itself.
+
+    Raises `PartError` for a name that is neither.
+    """
+    catalogue = KINDS[kind]
+    if name in catalogue:
+        return catalogue[name]
+    if ":" in name:
+        return name
+    choices = f"{listing(catalogue)}, or a class of your own as 'module:Class'"
+    raise PartError(f"there is no {kind} named {name!r}; {choices}{nearest(name, catalogue)}")
+
+
+def options_of(target: str) -> Mapping[str, Option]:
+    """The options of the class at ``"module:Class"``, read from its source without importing it.
+
+    The packages above the module are imported, as Python does to find it; the module itself is not.
+    Raises `PartError` where there is no such module, class or readable source.
+    """
+    # Our own source stands still while a process lives; a user's may be edited between two readings.
+    return _own_options(target) if target.startswith("ablate.") else _read_options(target)
+
+
+def _read_options(target: str) -> Mapping[str, Option]:
+    module, _, class_name = target.partition(":")
+    try:
+        tree = source_tree(module)
+    except SourceError as error:
+        raise PartError(f"{target!r}: {error}") from error
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    if class_name not in classes:
+        known = f"it defines {', '.join(classes) or 'none'}{nearest(class_name, classes)}"
+        raise PartError(f"{module} defines no class {class_name!r}; {known}")
+    init = _constructor(classes[class_name], classes)
+    if init is None:
+        return MappingProxyType({})
+    found = {}
+    for argument, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True):
+        name = argument.arg
+        try:
+            value = _REQUIRED if default is None else ast.literal_eval(default)
+        except ValueError as error:
+            raise PartError(f"the default of option {name!r} of {target!r} must be a literal value") from error
+        found[name] = Option(name, _annotation(argument.annotation), value)
+    return MappingProxyType(found)
+
+
+_own_options = lru_cache(maxsize=None)(_read_options)
+
+
+def source_tree(module: str) -> ast.Module:
+    """The parsed source of a module, found as Python would find it but not imported. Raises `SourceError`."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except Exception as error:  # packages above the module run here, and may raise anything
+        raise SourceError(f"cannot find the module {module!r}: {error}") from error
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        raise SourceError(f"cannot find the module {module!r}, or it is not written in Python")
+    try:
+        return ast.parse(Path(spec.origin).read_bytes())
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SourceError(f"cannot read the module {module!r}: {error}") from error
+
+
+def _constructor(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> ast.FunctionDef | None:
+    """``__init__`` of the class, or of the nearest base that stands in the same file."""
+    for statement in node.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+            return statement
+    others = {name: other for name, other in classes.items() if name != node.name}
+    for base in node.bases:
+        if isinstance(base, ast.Name) and base.id in others:
+            return _constructor(others[base.id], others)
+    return None
+
+
+def _annotation(node: ast.expr | None) -> Any:
+    """The type an annotation stands for, where it is made of plain types and ``Literal``; else ``Any``."""
+    if node is None:
+        return Any
+    text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ast.unparse(node)
+    try:
+        nodes = list(ast.walk(ast.parse(text, mode="eval")))
+    except SyntaxError:
+        return Any
+    names = {n.id for n in nodes if isinstance(n, ast.Name)}
+    if not names <= _ANNOTATIONS.keys() or any(isinstance(n, ast.Attribute | ast.Call) for n in nodes):
+        return Any
+    try:
+        return eval(text, {"__builtins__": {}}, dict(_ANNOTATIONS))  # noqa: S307 - only the names checked above
+    except TypeError:  # `int[str]`: the class's own mistake, told when it is imported
+        return Any

@@ -1,0 +1,141 @@
+"""What a run of a study would do: its Variants, what each changes, which Trials are there, how long the rest takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ablate.estimate import Estimate, estimate
+from ablate.study.fingerprint import ABSENT
+from ablate.study.overrides import flatten
+from ablate.study.study import Study, Trial
+from ablate.tracking.record import Record
+
+State = Literal["new", "running", "interrupted", "finished", "failed"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study against what has been trained of it."""
+
+    study: Study
+    states: Mapping[str, State]
+    """Trial id -> what is known of it here."""
+    estimate: Estimate
+    slots: int
+
+    def open(self) -> list[Trial]:
+        """Trials that a run would train."""
+        return [t for t in self.study.trials if self.states[t.id] != "finished"]
+
+    def seconds_left(self) -> float | None:
+        """Wall time of a run, s, with the Trials shared out evenly over the slots."""
+        left = self.estimate.total(t.id for t in self.open())
+        return None if left is None else left / min(self.slots, max(1, len(self.open())))
+
+    def as_json(self, *, full: bool) -> dict[str, Any]:
+        """The plan for programs; ``full`` adds every resolved Recipe."""
+        study = self.study
+        return {
+            "study": study.name,
+            "profile": study.profile,
+            "metric": study.metric.name,
+            "seeds": list(study.seeds),
+            "data_fingerprint": study.data_fingerprint,
+            "variants": [
+                {
+                    "name": variant.name,
+                    "levels": dict(variant.levels),
+                    "changes": {field: {"from": a, "to": b} for field, (a, b) in variant.changes.items()},
+                    "published": {c.label: c.values[variant.name] for c in study.published if variant.name in c.values},
+                    **({"recipe": variant.recipe} if full else {}),
+                }
+                for variant in study.variants
+            ],
+            "trials": [
+                {
+                    "id": t.id,
+                    "variant": t.variant,
+                    "seed": t.seed,
+                    "state": self.states[t.id],
+                    "estimated_seconds": self.estimate.seconds[t.id],
+                }
+                for t in study.trials
+            ],
+            "estimate": {"seconds": self.seconds_left(), "slots": self.slots, "basis": self.estimate.basis},
+        }
+
+
+def make_plan(study: Study, records: Mapping[str, Record], finished: list[Record], slots: int) -> Plan:
+    """Compare a study with what is known of its Trials; ``finished`` are Trials to estimate from."""
+    states: dict[str, State] = {t.id: records[t.id].status if t.id in records else "new" for t in study.trials}
+    return Plan(study, states, estimate(study, finished), slots)
+
+
+def render_plan(plan: Plan) -> RenderableType:
+    """The plan for the terminal."""
+    study = plan.study
+    table = Table(title=f"{study.name}, profile {study.profile}: {study.question}", title_justify="left", box=None)
+    for heading in ("Variant", "changes against the baseline", "new", "finished", "failed"):
+        table.add_column(heading, justify="right" if heading in {"new", "finished", "failed"} else "left")
+    for variant in study.variants:
+        states: list[str] = [plan.states[t.id] for t in study.trials if t.variant == variant.name]
+        changes = [f"{field}: {_short(a)} → {_short(b)}" for field, (a, b) in variant.changes.items()]
+        finished, failed = states.count("finished"), states.count("failed")
+        counts = (len(states) - finished - failed, finished, failed)
+        table.add_row(Text(variant.name), Text("\n".join(changes) or "–"), *map(str, counts))
+    return Group(table, Text("\n".join(["", *_summary(plan)])))
+
+
+def _summary(plan: Plan) -> list[str]:
+    study, count = plan.study, len(plan.open())
+    lines = [
+        f"{len(study.variants)} Variants x {len(study.seeds)} seeds = {len(study.trials)} Trials: "
+        f"{len(study.trials) - count} finished, {count} to train"
+    ]
+    if study.data_fingerprint == ABSENT:
+        source = study.baseline.recipe["data"]["source"]
+        lines.append(f"the data ({source}) is not on this machine: this study can be planned here, not run")
+    left = plan.seconds_left()
+    if count and left is not None:
+        lines.append(f"about {duration(left)} on {plan.slots} slots, estimated from {plan.estimate.basis}")
+    elif count:
+        lines.append(f"time unknown; an estimate would rest on {plan.estimate.basis}")
+    return lines
+
+
+def render_recipes(study: Study) -> RenderableType:
+    """Every value of every Variant's Recipe, dotted field by dotted field."""
+    table = Table(box=None)
+    table.add_column("Variant")
+    table.add_column("field")
+    table.add_column("value")
+    for variant in study.variants:
+        for field, value in flatten(variant.recipe):
+            style = "bold" if field in variant.changes else ""
+            table.add_row(Text(variant.name), Text(field), Text(_short(value), style))
+        table.add_section()
+    return table
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k}: {_short(v)}" for k, v in value.items()) + "}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float) -> str:
+    """A duration in the two largest units that say something: `3 min 20 s`, `5 h 10 min`, `12 d 3 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"

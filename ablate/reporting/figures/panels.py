@@ -1,0 +1,132 @@
+"""Rows against one number, where a few rows may be so far out that the others would shrink to a dot.
+
+Then the first panel keeps to the others and marks what lies beyond with an arrow and its numbers, and at
+the width of two columns a second panel shows the full range.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ablate.reporting.figures.style import DOUBLE, PALE, SMALL, new_figure, row_label
+
+#: A scale is split where the farthest row reaches so many times as far as the middle one.
+TOO_FAR = 5.0
+#: Height of a row, and of everything around the rows, inches.
+ROW, FRAME = 0.2, 0.85
+
+
+@dataclass(frozen=True)
+class RowValues:
+    """What a row of the figure spans: its points decide the scale, its interval is shown as far as there is room."""
+
+    name: str
+    points: tuple[float, ...]
+    """Finite; empty where there is no result."""
+    ends: tuple[float, ...] = ()
+    """Ends of the interval; empty where there is none."""
+
+
+def core_reach(reaches: Sequence[float]) -> float | None:
+    """The largest distance from the reference that the focused panel covers; None where one scale shows all.
+
+    At least half of the rows stay in; the cut is at the widest relative gap above them.
+    """
+    far = sorted(r for r in reaches if r > 0)
+    if len(far) < 3 or far[-1] <= TOO_FAR * far[len(far) // 2]:
+        return None
+    cuts = range((len(far) + 1) // 2, len(far))
+    return far[max(cuts, key=lambda k: far[k] / far[k - 1]) - 1]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One Axes and what it covers."""
+
+    axes: Axes
+    low: float
+    high: float
+    focused: bool
+
+    def beyond(self, row: RowValues) -> bool:
+        """Whether the row's points lie outside, so that an arrow stands for it."""
+        return any(not self.low <= value <= self.high for value in row.points)
+
+    def arrow(self, y: float, to_right: bool, text: str) -> None:
+        """An arrow at the edge, and the numbers that it stands for."""
+        x, marker, shift, side = (1.0, ">", -6, "right") if to_right else (0.0, "<", 6, "left")
+        place = self.axes.get_yaxis_transform()
+        self.axes.plot([x], [y], marker=marker, color="black", markersize=3.5, transform=place, clip_on=False)
+        self.axes.annotate(
+            text,
+            (x, y),
+            xycoords=place,
+            xytext=(shift, 0),
+            textcoords="offset points",
+            ha=side,
+            va="center",
+            fontsize=SMALL,
+        )
+
+
+def row_panels(rows: Sequence[RowValues], reference: float, width: float) -> tuple[Figure, list[Panel]]:
+    """A figure with one panel, or with a focused one and the full range where the rows ask for it."""
+    core = core_reach([max((abs(p - reference) for p in row.points), default=0.0) for row in rows])
+    inside = rows if core is None else [r for r in rows if all(abs(p - reference) <= core for p in r.points)]
+    spans = [_span(inside, reference)]
+    if core is not None and width >= DOUBLE:
+        spans.append(_span(rows, reference))
+    figure = new_figure(width, FRAME + ROW * max(len(rows), 3))
+    ratios = [2.6, 1.0][: len(spans)]
+    axes = figure.subplots(1, len(spans), sharey=True, squeeze=False, width_ratios=ratios)[0]
+    panels = [Panel(a, *span, i == 0 and core is not None) for i, (a, span) in enumerate(zip(axes, spans, strict=True))]
+    for panel in panels:
+        panel.axes.set_xlim(panel.low, panel.high)
+        panel.axes.set_ylim(len(rows) - 0.5, -0.5)
+        panel.axes.tick_params(axis="y", length=0, pad=5)
+        panel.axes.spines["left"].set_visible(False)
+        panel.axes.locator_params(axis="x", nbins=6 if panel is panels[0] else 4)
+        for y in range(0, len(rows), 2):
+            panel.axes.axhspan(y - 0.5, y + 0.5, color=PALE, alpha=0.6, linewidth=0, zorder=0)
+    return figure, panels
+
+
+def name_rows(panels: Sequence[Panel], names: Sequence[str], width: float) -> None:
+    """Write the rows' names at the left, and over two panels what each of them shows."""
+    size = 7 if width >= DOUBLE else SMALL
+    labels = [row_label(name, width) for name in names]
+    panels[0].axes.set_yticks(range(len(names)), labels, fontsize=size, linespacing=0.9)
+    if len(panels) > 1:
+        panels[0].axes.set_title("all but the far ones (◀ ▶)", loc="left")
+        panels[1].axes.set_title("full range", loc="left")
+
+
+def _span(rows: Sequence[RowValues], reference: float) -> tuple[float, float]:
+    points = [reference, *(p for row in rows for p in row.points)]
+    reach = max(abs(p - reference) for p in points) or 1.0
+    # An interval from two seeds can be ten times as wide as anything measured: it may not set the scale alone.
+    ends = [min(max(e, reference - 2 * reach), reference + 2 * reach) for row in rows for e in row.ends]
+    low, high = min(points + ends), max(points + ends)
+    margin = 0.07 * (high - low) if high > low else 1.0
+    return low - margin, high + margin
+
+
+def draw_rows(
+    panels: Sequence[Panel],
+    rows: Sequence[RowValues],
+    draw: Callable[[Panel, int, RowValues], None],
+    summary: Callable[[RowValues], str],
+    reference: float,
+) -> None:
+    """Draw each row in each panel, or its arrow where a focused panel leaves it out."""
+    for panel in panels:
+        for y, row in enumerate(rows):
+            if panel.focused and panel.beyond(row):
+                panel.arrow(y, math.fsum(p - reference for p in row.points) > 0, summary(row))
+            else:
+                draw(panel, y, row)

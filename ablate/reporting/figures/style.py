@@ -1,0 +1,116 @@
+"""The look of every figure, and how it becomes bytes: the same bytes for the same numbers, anywhere.
+
+Figures are built without pyplot's global state. Line styles and markers carry the meaning; the colours
+(Okabe and Ito's, safe for colour blindness) only help, and differ in lightness when printed in grey.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import font_manager
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
+
+from ablate.reporting.escaping import one_line
+
+#: Widths of one and of two columns of a paper, inches.
+SINGLE, DOUBLE = 3.3, 6.8
+BLACK, GREY, PALE = "#000000", "#666666", "#e9e9e9"
+BLUE, RED, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#8a3b74"
+#: Colour, dash pattern and marker of the Levels in one panel.
+LINES = (
+    (BLUE, (0, (5, 1.5)), "o"),
+    (RED, (0, (1.2, 1.2)), "s"),
+    (GREEN, (0, (5, 1.2, 1.2, 1.2)), "^"),
+    (PURPLE, (0, (8, 2, 2, 2, 2, 2)), "D"),
+)
+SEED_MARKERS = "osD^v<>Ph*"
+SMALL = 6.3
+_FONT = "DejaVu Sans"
+_RC: dict[Any, Any] = {
+    "font.family": _FONT,
+    "font.size": 7.5,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.1,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "savefig.dpi": 200,
+    # Names come from study files: a `$` in one is no formula.
+    "text.parse_math": False,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "ablate",
+}
+
+
+@contextmanager
+def paper_style() -> Iterator[None]:
+    """Matplotlib's defaults with the style above, whatever the user's matplotlibrc says; restored at the end."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_RC)
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, inches, that lays itself out. Call within `paper_style`."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def to_svg(figure: Figure) -> bytes:
+    """The figure as SVG: text as outlines, no date, identifiers that depend on the content alone."""
+    return _print(FigureCanvasSVG(figure), "svg", {"Date": None, "Creator": None})
+
+
+def to_png(figure: Figure) -> bytes:
+    """The figure as PNG, 200 dots per inch, without a note of the program's version."""
+    return _print(FigureCanvasAgg(figure), "png", {"Software": None})
+
+
+def _print(canvas: FigureCanvasSVG | FigureCanvasAgg, kind: str, metadata: dict[str, None]) -> bytes:
+    with io.BytesIO() as stream:
+        canvas.print_figure(stream, format=kind, metadata=metadata)
+        return stream.getvalue()
+
+
+@lru_cache(maxsize=1)
+def _drawable() -> frozenset[int]:
+    return frozenset(FT2Font(font_manager.findfont(_FONT)).get_charmap())
+
+
+def label(text: str, longest: int = 40) -> str:
+    """`text` for a figure: one line, cut in the middle to `longest`, a box for what the font cannot draw."""
+    line = "".join(c if ord(c) in _drawable() else "□" for c in one_line(text))
+    if len(line) <= longest:
+        return line
+    keep = longest - 1
+    return line[: keep - keep // 2] + "…" + line[len(line) - keep // 2 :]
+
+
+def row_label(text: str, width: float) -> str:
+    """`text` beside a row: one line at the width of two columns, otherwise up to two, broken at `+` or a blank."""
+    longest = 42 if width >= DOUBLE else 23
+    if width >= DOUBLE or len(line := label(text, 2 * longest)) <= longest:
+        return label(text, longest)
+    cuts = [i + 1 for i, c in enumerate(line[:longest]) if c in "+ ,;/"]
+    cut = max((i for i in cuts if len(line) - i <= longest), default=longest)
+    return line[:cut].rstrip() + "\n" + label(line[cut:], longest)

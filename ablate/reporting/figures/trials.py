@@ -1,0 +1,76 @@
+"""Every Trial as a point, and the ones without a result by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ablate.reporting import numbers
+from ablate.reporting.captions import NOT_TRAINED, better
+from ablate.reporting.comparison import Comparison
+from ablate.reporting.figures.panels import Panel, RowValues, draw_rows, name_rows, row_panels
+from ablate.reporting.figures.style import BLACK, DOUBLE, GREY, SEED_MARKERS, SMALL, label
+
+
+def draw(comparison: Comparison, width: float = DOUBLE) -> Figure | None:
+    """All Variants, the baseline on top; None where no Trial has a result. Call within `paper_style`."""
+    trials, study = comparison.trials, comparison.study
+    done = trials[trials["metric"].notna()]
+    if done.empty:
+        return None
+    values: dict[str, dict[int, float]] = {v.name: {} for v in study.variants}
+    for name, seed, value in zip(done["variant"], done["seed"], done["metric"], strict=True):
+        values[name][seed] = value
+    means = dict(zip(comparison.summary["variant"], comparison.summary["mean"], strict=True))
+    baseline = means[study.baseline.name]
+    reference = float(baseline if baseline == baseline else done["metric"].median())
+    rows = [RowValues(name, tuple(points.values())) for name, points in values.items()]
+    figure, panels = row_panels(rows, reference, width)
+    markers = {seed: SEED_MARKERS[i % len(SEED_MARKERS)] for i, seed in enumerate(study.seeds)}
+
+    def draw_row(panel: Panel, y: int, row: RowValues) -> None:
+        for i, (seed, value) in enumerate(values[row.name].items()):
+            offset = 0.16 * ((i % 3) - 1)
+            panel.axes.plot(
+                [value], [y + offset], markers[seed], markersize=3, mfc="white", mec=BLACK, mew=0.7, zorder=3
+            )
+        if row.points:
+            panel.axes.plot([means[row.name]], [y], "|", markersize=9, color=BLACK, mew=1.4, zorder=2)
+
+    def far(row: RowValues) -> str:
+        return ", ".join(numbers.plain(point) for point in row.points[:5]) + (", …" if len(row.points) > 5 else "")
+
+    draw_rows(panels, rows, draw_row, far, reference)
+    for panel in panels:
+        panel.axes.axvline(reference, color=GREY, linewidth=0.6, linestyle=(0, (3, 2)), zorder=1)
+    name_rows(panels, [row.name for row in rows], width)
+    _name_the_missing(panels[-1], comparison, [row.name for row in rows])
+    _words(figure, panels, comparison, markers, width)
+    return figure
+
+
+def _name_the_missing(panel: Panel, comparison: Comparison, order: list[str]) -> None:
+    """At the right of the row: `× 1 diverged`, seed and cause."""
+    by_row: dict[str, list[str]] = {}
+    for failure in comparison.failures.to_dict("records"):
+        why = failure["cause"] or (NOT_TRAINED if failure["status"] == "missing" else failure["status"])
+        by_row.setdefault(str(failure["variant"]), []).append(
+            f"× {label(str(failure['seeds']), 12)} {label(str(why), 14)}"
+        )
+    for name, texts in by_row.items():
+        place: Any = panel.axes.get_yaxis_transform()
+        panel.axes.text(1.02, order.index(name), ", ".join(texts), transform=place, fontsize=SMALL, va="center")
+
+
+def _words(figure: Figure, panels: list[Panel], comparison: Comparison, markers: dict[int, str], width: float) -> None:
+    separator = "\n" if width < DOUBLE else "; "
+    panels[0].axes.set_xlabel(f"{label(comparison.metric_title, 36)}{separator}{better(comparison.study)}")
+    seen = list(markers.items())[: len(SEED_MARKERS)]
+    handles = [
+        Line2D([], [], linestyle="", marker=m, mfc="white", mec=BLACK, mew=0.7, markersize=3.5, label=f"seed {s}")
+        for s, m in seen
+    ]
+    handles.append(Line2D([], [], linestyle="", marker="|", color=BLACK, markersize=8, mew=1.4, label="mean"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=8 if width >= DOUBLE else 4, handlelength=1.2)

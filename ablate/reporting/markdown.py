@@ -1,0 +1,87 @@
+"""The report as Markdown, for a repository's own pages: tables, figures by relative links, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import pandas as pd
+
+from ablate.reporting import captions, renderers
+from ablate.reporting.comparison import Comparison, value_text
+from ablate.reporting.escaping import markdown
+from ablate.reporting.figures.drawn import NAMES
+from ablate.reporting.provenance import flat_recipe, provenance
+from ablate.reporting.tables import comparison_table, failures_table
+from ablate.tracking.record import Record
+
+
+def to_report(comparison: Comparison, records: Mapping[str, Record], figures: Collection[str]) -> str:
+    """The page; `figures` are the names of the files in the folder `figures` beside it."""
+    study = comparison.study
+    facts = {"Source": study.source, "Expected": study.expected}
+    facts |= {key.capitalize(): value for key, value in study.header.items()}
+    parts = [
+        f"# {markdown(study.name)} · {markdown(study.profile)}",
+        markdown(study.question),
+        _list(facts),
+        "## Comparison",
+        renderers.to_markdown(comparison_table(comparison)).rstrip(),
+        markdown(captions.comparison_caption(comparison)),
+        *_failures(comparison),
+        *_figures(comparison, figures),
+        "## What was done",
+        markdown(captions.what_was_done(comparison)),
+        "## What each Variant changes",
+        *_changes(comparison),
+        "## Recipe of the baseline",
+        _rows([("Field", "Value"), *flat_recipe(study.baseline.recipe).items()]),
+        "## Provenance",
+        _list(provenance(study, records)),
+    ]
+    if study.citation:
+        parts += ["## Cite the source", _code(study.citation)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _failures(comparison: Comparison) -> list[str]:
+    table = failures_table(comparison)
+    if table.empty:
+        return []
+    shown = renderers.to_markdown(table).rstrip()
+    return ["## Without a result", shown, markdown(captions.failures_caption(comparison))]
+
+
+def _figures(comparison: Comparison, figures: Collection[str]) -> list[str]:
+    words = captions.figure_captions(comparison)
+    parts = []
+    for name in NAMES:
+        if f"{name}.svg" in figures:
+            parts += [f"![{name}](figures/{name}.svg)", markdown(words[name])]
+    return ["## Figures", *parts] if parts else []
+
+
+def _changes(comparison: Comparison) -> list[str]:
+    rows = [("Variant", "Field", "Baseline", "Here")]
+    for variant in comparison.study.variants[1:]:
+        name = variant.name
+        for field, (old, new) in variant.changes.items():
+            rows.append((name, field, value_text(old), value_text(new)))
+            name = ""
+    return [_rows(rows)] if len(rows) > 1 else ["There is only the baseline."]
+
+
+def _rows(rows: Sequence[tuple[str, ...]]) -> str:
+    table = pd.DataFrame(rows[1:], columns=list(rows[0]))
+    return renderers.to_markdown(table).rstrip()
+
+
+def _list(facts: Mapping[str, str]) -> str:
+    return "\n".join(f"- {markdown(key)}: {markdown(value)}" for key, value in facts.items() if value)
+
+
+def _code(text: str) -> str:
+    """A fenced block whose fence is longer than any run of backticks inside."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}bibtex\n{text.rstrip()}\n{fence}"

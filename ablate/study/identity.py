@@ -1,0 +1,98 @@
+"""A Trial's id: a digest of everything that decides its outcome.
+
+Resolved Recipe, seed, data and the revision of the code that trains are in it. Where the data lies, how
+many workers, which device, what the study or the Variant is called are not: two studies that ask for the
+same training share one Trial.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ablate.parts import KINDS, SourceError, source_tree
+from ablate.study.study import VISION
+from ablate.wording import nearest
+
+#: Raise this when a change to models, data or training changes the numbers a Recipe gives: Trials of the
+#: revision before are then trained anew instead of being mixed with new ones. A golden test watches it.
+ENGINE_REVISION = "1"
+
+
+def trial_id(recipe: Mapping[str, Any], seed: int, *, trainable: str, revision: str, data_fingerprint: str) -> str:
+    """Sixteen hexadecimal digits (64 bits), equal for equal trainings on any machine."""
+    whole = {
+        "recipe": without_paths(recipe) if trainable == VISION else recipe,
+        "seed": seed,
+        "trainable": trainable,
+        "revision": revision,
+        "data": data_fingerprint,
+    }
+    return digest(whole)[:16]
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a value of JSON types in canonical form; raises ValueError for NaN and infinities."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A vision Recipe with the path cut off its data source: what lies there counts, through the fingerprint."""
+    plain = copy.deepcopy(dict(recipe))
+    data = plain.get("data")
+    if isinstance(data, dict) and isinstance(data.get("source"), str):
+        data["source"] = data["source"].partition(":")[0]
+    return plain
+
+
+def engine_revision(recipe: Mapping[str, Any]) -> str:
+    """`ENGINE_REVISION`, and the sources of those parts of a vision Recipe that are the user's own.
+
+    Raises `SourceError` (a ValueError) where such a source is gone.
+    """
+    targets = sorted({recipe["model"][kind]["name"] for kind in KINDS if ":" in recipe["model"][kind]["name"]})
+    modules = dict.fromkeys(target.partition(":")[0] for target in targets)
+    return "+".join([ENGINE_REVISION, *(_source_digest(source_tree(module)) for module in modules)])
+
+
+def revision_of(trainable: str) -> str:
+    """Digest of the source of a user's Trainable, comments and layout aside, read without importing it.
+
+    Only the module that the study names is read; what it imports is not. A study whose training code is
+    spread over modules names a ``revision`` of its own. Raises ValueError where there is no such function.
+    """
+    module, _, function = trainable.partition(":")
+    try:
+        tree = source_tree(module)
+    except SourceError as error:
+        raise ValueError(f"the trainable {trainable!r}: {error}") from error
+    names = list(dict.fromkeys(_names(tree.body)))
+    if function not in names and "*" not in names:
+        known = f"it defines {', '.join(names) or 'nothing'}{nearest(function, names)}"
+        raise ValueError(f"{module} defines no function {function!r}; {known}")
+    return _source_digest(tree)
+
+
+def _source_digest(tree: ast.Module) -> str:
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+
+
+def _names(body: Iterable[ast.stmt]) -> Iterator[str]:
+    """What a module's statements bind at its top level; ``*`` for an import of everything."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.If | ast.Try | ast.With):
+            yield from _names(statement for statement in ast.iter_child_nodes(node) if isinstance(statement, ast.stmt))
+            for handler in getattr(node, "handlers", ()):
+                yield from _names(handler.body)

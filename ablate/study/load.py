@@ -1,0 +1,197 @@
+"""From a study file to a frozen Study at one profile. Whatever is wrong is found here, before anything trains."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ablate.recipe import Data
+from ablate.study import identity
+from ablate.study.bases import BaseRecipe, UserRecipe, VisionRecipe
+from ablate.study.checking import findings
+from ablate.study.document import Document, parse_value, read_document
+from ablate.study.errors import Problem, StudyError
+from ablate.study.fingerprint import fingerprint
+from ablate.study.published import published_columns
+from ablate.study.resolve import Scope, resolve_factors
+from ablate.study.spec import ProfileSpec, Seeds, StudyFile
+from ablate.study.study import VISION, Metric, ResolvedRecipe, Study, Trial, Variant
+from ablate.study.variants import resolve_variants
+from ablate.wording import listing, nearest
+
+
+def load_study(
+    path: Path,
+    profile: str | None = None,
+    *,
+    only: Sequence[str] = (),
+    seeds: int | None = None,
+    sets: Sequence[str] = (),
+    cache: Path | None = None,
+) -> Study:
+    """Read, check and resolve a study.
+
+    ``only`` selects Variants by patterns on their names (the baseline always stays), ``seeds`` takes the first
+    so many seeds (more than the study asks for, where it gives a number and not a list), ``sets`` are
+    ``field=value`` overrides of the base for a quick try, and published numbers then hold no longer. ``cache``
+    is where fingerprints of data folders are kept. The study's folder is put in front of `sys.path`, where a
+    trainable or a part of the user's own is found. Raises `StudyError` with every mistake's place.
+    """
+    document = read_document(path)
+    spec = _validated(document)
+    scope = _scope(spec, document, profile)
+    _find_modules_beside(path)
+    revision = _revision(scope)
+    base = _base(scope, sets)
+    factors = resolve_factors(scope)
+    variants = resolve_variants(scope, factors, base)
+    metric = spec.metric
+    fingerprints = _Fingerprints(spec, cache)
+    study = Study(
+        name=spec.study,
+        profile=scope.profile_name,
+        path=path,
+        question=spec.question.strip(),
+        source=spec.source.strip(),
+        expected=spec.expected.strip(),
+        trainable=spec.trainable or VISION,
+        metric=Metric(metric.name, metric.direction, metric.unit, metric.label or metric.name),
+        factors=factors,
+        variants=_only(variants, only),
+        seeds=_seeds(scope, seeds),
+        trials=(),
+        data_fingerprint=fingerprints.of(base.tree),
+        published=() if sets else published_columns(scope, variants),
+        citation=spec.citation.strip(),
+        selection=_selection(only, seeds, sets),
+        header={"command": spec.command.strip(), "cost": spec.cost.strip(), "profile": scope.profile.note.strip()},
+    )
+    return replace(study, trials=_trials(study, revision, fingerprints))
+
+
+def _validated(document: Document) -> StudyFile:
+    try:
+        return StudyFile.model_validate(document.tree)
+    except ValidationError as error:
+        found = findings(error, StudyFile, document.tree)
+        raise StudyError(*(document.problem(message, keys) for message, keys in found)) from None
+
+
+def _scope(spec: StudyFile, document: Document, asked: str | None) -> Scope:
+    name = asked or spec.profile
+    if name is None:
+        return Scope(spec, ProfileSpec(), "default", document)
+    if name not in spec.profiles:
+        choices = list(spec.profiles)
+        message = f"there is no profile named {name!r}; {listing(choices)}{nearest(name, choices)}"
+        raise document.error(message, ("profiles",) if asked else ("profile",))
+    return Scope(spec, spec.profiles[name], name, document)
+
+
+def _find_modules_beside(path: Path) -> None:
+    folder = str(path.parent.resolve())
+    if not sys.path or sys.path[0] != folder:
+        sys.path.insert(0, folder)
+    importlib.invalidate_caches()  # a module may have been written since Python last looked
+
+
+def _base(scope: Scope, sets: Sequence[str]) -> BaseRecipe:
+    kind: type[BaseRecipe] = UserRecipe if scope.spec.trainable else VisionRecipe
+    base = kind.start(scope.spec.base, scope.document, ("base",)).checked()
+    if scope.profile.base:
+        base = base.changed(scope.profile.base, scope.document, scope.in_profile("base")).checked()
+    for text in sets:
+        field, separator, value = text.partition("=")
+        if not separator or not field.strip():
+            raise StudyError(Problem(f"--set takes field=value, not {text!r}"))
+        try:
+            parsed = parse_value(value)
+        except StudyError as error:
+            raise StudyError(Problem(f"--set {text}: {error}")) from None
+        base = base.changed({field.strip(): parsed}, None, (f"--set {text}",))
+    return base.checked()
+
+
+def _seeds(scope: Scope, count: int | None) -> tuple[int, ...]:
+    own = scope.profile.seeds is not None
+    seeds: Seeds = scope.profile.seeds if scope.profile.seeds is not None else scope.spec.seeds
+    if count is not None and count < 1:
+        raise StudyError(Problem(f"--seeds {count}: there must be at least one seed"))
+    if isinstance(seeds, int):
+        return tuple(range(count or seeds))
+    for index, seed in enumerate(seeds):
+        if seed in seeds[:index]:
+            place = scope.in_profile("seeds", index) if own else ("seeds", index)
+            raise scope.document.error(f"seed {seed} is given twice", place)
+    if count is not None and count > len(seeds):
+        raise StudyError(Problem(f"--seeds {count}: the study lists {len(seeds)} seeds; allowed: 1 to {len(seeds)}"))
+    return tuple(seeds[:count])
+
+
+def _only(variants: tuple[Variant, ...], patterns: Sequence[str]) -> tuple[Variant, ...]:
+    names = [v.name for v in variants]
+    chosen = set()
+    for pattern in patterns:
+        hits = fnmatch.filter(names, pattern)
+        if not hits:
+            message = f"--only {pattern}: there is no such Variant; {listing(names)}{nearest(pattern, names)}"
+            raise StudyError(Problem(message))
+        chosen.update(hits)
+    return tuple(v for v in variants if not patterns or v.is_baseline or v.name in chosen)
+
+
+def _selection(only: Sequence[str], seeds: int | None, sets: Sequence[str]) -> str:
+    count = [] if seeds is None else [f"--seeds {seeds}"]
+    return " ".join([*(f"--only {p}" for p in only), *count, *(f"--set {s}" for s in sets)])
+
+
+def _revision(scope: Scope) -> str | None:
+    """Of the study's own Trainable; None for the built-in trainer, whose revision depends on the Recipe's parts."""
+    if scope.spec.trainable is None:
+        if scope.spec.revision is not None:
+            message = "'revision' is for a trainable of your own, and the study names none"
+            raise scope.document.error(message, ("revision",))
+        return None
+    try:
+        source = identity.revision_of(scope.spec.trainable)
+    except ValueError as error:
+        raise scope.document.error(str(error), ("trainable",)) from None
+    return scope.spec.revision or source
+
+
+class _Fingerprints:
+    """Fingerprints of the data that Recipes read, each source looked at once."""
+
+    def __init__(self, spec: StudyFile, cache: Path | None) -> None:
+        self._vision, self._cache = spec.trainable is None, cache
+        self._known: dict[str, str] = {}
+
+    def of(self, recipe: ResolvedRecipe) -> str:
+        """Of a Recipe's data; empty for a user's Trainable, which reads what it likes."""
+        if not self._vision:
+            return ""
+        data = Data.model_validate(recipe["data"])
+        if data.source not in self._known:
+            self._known[data.source] = fingerprint(data.source, data.location(), self._cache)
+        return self._known[data.source]
+
+
+def _trials(study: Study, revision: str | None, fingerprints: _Fingerprints) -> tuple[Trial, ...]:
+    trials = []
+    for seed in study.seeds:
+        for variant in study.variants:
+            key = identity.trial_id(
+                variant.recipe,
+                seed,
+                trainable=study.trainable,
+                revision=revision or identity.engine_revision(variant.recipe),
+                data_fingerprint=fingerprints.of(variant.recipe),
+            )
+            trials.append(Trial(key, variant.name, seed, variant.recipe))
+    return tuple(trials)

@@ -1,0 +1,144 @@
+"""The study file as it is written, before it is resolved at a profile: one pydantic model per mapping."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from ablate.recipe import Section
+
+#: Names appear in file names, tags and tables, so they are one word; `=` and `,` join them in Variants' names.
+NAME_PATTERN = r"^[^\s=,/\\*?\[\]:.][^\s=,/\\*?\[\]:]*$"
+TRAINABLE_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+#: A Level may be called `10`: then it is named as it is written.
+LevelName = Name | int | float
+#: `{model.position: learned}`: fields of the Recipe, dotted or nested, and their values.
+Overrides = dict[str, Any]
+DesignName = Literal["one_at_a_time", "factorial", "listed"]
+Seeds = Annotated[int, Field(gt=0, le=10_000)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
+class MetricSpec(Section):
+    """What the study compares."""
+
+    name: str
+    """A key of the Trainable's final metrics."""
+    direction: Literal["maximize", "minimize"]
+    """Which way is better."""
+    unit: str = ""
+    """Shown behind numbers, `%` for instance."""
+    label: str = ""
+    """How tables and plots call it."""
+
+
+class FactorSpec(Section):
+    """A question, the name of the base's own answer to it, and the other answers."""
+
+    reference: LevelName
+    """Name of the reference Level, which is the base itself."""
+    levels: Annotated[dict[Name, Overrides], Field(min_length=1)]
+    """The other Levels: name -> overrides of the base."""
+    label: str = ""
+    """How tables and plots call the Factor."""
+
+
+class FactorChange(Section):
+    """What a profile changes in a Factor."""
+
+    reference: LevelName | None = None
+    """Another name for the reference Level."""
+    levels: dict[Name, Overrides | None] = {}
+    """Levels that are replaced or added; null takes one out."""
+    label: str | None = None
+    """Another label."""
+
+
+class VariantSpec(Section):
+    """A Variant that the study lists by name."""
+
+    levels: Annotated[dict[Name, LevelName], Field(min_length=1)]
+    """Factor -> Level; Factors not named stay at their reference."""
+    note: str = ""
+    """Said under the table."""
+
+
+class PublishedColumnSpec(Section):
+    """One column of published numbers."""
+
+    label: str
+    """The column's heading."""
+    where: dict[str, str | int | float]
+    """Columns of the file and the values to choose its rows by; what is left must be one row per Variant."""
+    rows: dict[str, str] = {}
+    """Variant name -> the file's `variant`, where this column calls it otherwise than the others do."""
+    note: str = ""
+    """Said under the table."""
+
+
+class PublishedSpec(Section):
+    """Where published numbers are, and which row of the file is which Variant."""
+
+    file: str
+    """A CSV file beside the study, with columns variant, value, source and those that `where` names."""
+    rows: dict[str, str]
+    """Variant name -> the file's `variant`."""
+
+
+class ProfileSpec(Section):
+    """The same study at another scale."""
+
+    note: str = ""
+    """What the profile is, in one sentence."""
+    base: dict[str, Any] = {}
+    """Overrides of the base Recipe, nested or dotted."""
+    factors: dict[Name, FactorChange] = {}
+    """Changes to Factors."""
+    variants: dict[Name, VariantSpec | None] = {}
+    """Listed Variants that are replaced or added; null takes one out."""
+    seeds: Seeds | None = None
+    """Seeds at this profile."""
+    published: list[PublishedColumnSpec] = []
+    """Columns of published numbers that hold at this profile, and at no other."""
+
+
+class StudyFile(Section):
+    """A study: one question, asked of one base Recipe."""
+
+    study: Name
+    """The study's name: its experiment in MLflow, its folder under reports/."""
+    question: str
+    """What the study answers."""
+    source: str = ""
+    """The paper or page that the study is about."""
+    command: str = ""
+    """How to run it."""
+    cost: str = ""
+    """What that takes."""
+    expected: str = ""
+    """What one should find."""
+    citation: str = ""
+    """BibTeX of the source."""
+    trainable: Annotated[str, Field(pattern=TRAINABLE_PATTERN)] | None = None
+    """`module:function` of your own training code; without it, the built-in vision trainer."""
+    revision: str | None = None
+    """Names the state of your training code; without it, a digest of the trainable's module."""
+    profile: Name | None = None
+    """The profile that is run when none is asked for."""
+    metric: MetricSpec
+    """What is compared."""
+    seeds: Seeds
+    """How many seeds, or which."""
+    base: Annotated[dict[str, Any], Field(min_length=1)]
+    """The Recipe of the baseline."""
+    factors: dict[Name, FactorSpec] = {}
+    """The questions."""
+    design: DesignName | Annotated[list[DesignName], Field(min_length=1)] = "one_at_a_time"
+    """Which Variants are trained; `listed` is implied by `variants`."""
+    variants: dict[Name, VariantSpec] = {}
+    """Variants listed by name, beside those of the design."""
+    profiles: dict[Name, ProfileSpec] = {}
+    """The same study at other scales."""
+    published: PublishedSpec | None = None
+    """Published numbers to stand beside the measured ones."""

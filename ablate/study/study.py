@@ -1,0 +1,126 @@
+"""The nouns of a study, resolved and frozen: Level, Factor, Variant, Trial, Study.
+
+They are what loading produces and everything downstream reads. A study's Recipes are either `Recipe`
+objects of the built-in vision trainer or, for a Trainable of the user's own, plain nested mappings; both
+are carried here in their resolved form, as nested dicts of JSON types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+ResolvedRecipe = Mapping[str, Any]
+BASELINE = "baseline"
+VISION = "ablate.training.vision:train"
+
+
+@dataclass(frozen=True)
+class Level:
+    """One answer to a Factor's question: a set of overrides of the base (`"model.position": "learned"`)."""
+
+    name: str
+    overrides: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A question: its reference Level, which is the base itself, and the other Levels by name."""
+
+    name: str
+    reference: str
+    levels: Mapping[str, Level]
+    """Every Level but the reference, in the study's order."""
+    label: str = ""
+    """How tables and plots call it; the name where the study gives none."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One Level per Factor, and the Recipe which that makes."""
+
+    name: str
+    levels: Mapping[str, str]
+    """Factor name -> Level name, for every Factor of the study."""
+    recipe: ResolvedRecipe
+    changes: Mapping[str, tuple[Any, Any]]
+    """Dotted field -> (value in the baseline, value here), for every field that differs."""
+    note: str = ""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether every Factor is at its reference Level."""
+        return self.name == BASELINE
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Variant x seed: the unit that is trained once and never again."""
+
+    id: str
+    variant: str
+    seed: int
+    recipe: ResolvedRecipe
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What the study compares: a key of the final metrics, which way is better, and its unit."""
+
+    name: str
+    direction: Literal["maximize", "minimize"]
+    unit: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class PublishedColumn:
+    """A column of published numbers: Variant name -> value, where they come from and for what they hold."""
+
+    label: str
+    values: Mapping[str, float]
+    source: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study at one profile, ready to plan and run."""
+
+    name: str
+    profile: str
+    path: Path
+    question: str
+    source: str
+    expected: str
+    """What the header says one should find."""
+    trainable: str
+    """`module:function`; `VISION` for the built-in trainer."""
+    metric: Metric
+    factors: Mapping[str, Factor]
+    variants: tuple[Variant, ...]
+    """The baseline first, then in the study's order; after `--only` the selected ones."""
+    seeds: tuple[int, ...]
+    trials: tuple[Trial, ...]
+    """Variants x seeds, seeds outermost, so that early results cover all Variants."""
+    data_fingerprint: str
+    """Digest of the data that the Trials read; empty for a user's own Trainable."""
+    published: tuple[PublishedColumn, ...] = ()
+    citation: str = ""
+    """BibTeX of the source."""
+    selection: str = ""
+    """What `--only`, `--seeds` and `--set` changed; empty when the study runs as written."""
+    header: Mapping[str, str] = field(default_factory=dict)
+    """The rest of the study's header: command, cost."""
+
+    @property
+    def baseline(self) -> Variant:
+        """The Variant that every other is compared with."""
+        return self.variants[0]
+
+    @property
+    def slug(self) -> str:
+        """`<study>/<profile>`: the folder of its report and of its run files."""
+        return f"{self.name}/{self.profile}"

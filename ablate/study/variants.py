@@ -1,0 +1,108 @@
+"""Variants of a study: one Recipe for each, no two of them the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ablate.study.bases import BaseRecipe
+from ablate.study.designs import Assignment, one_at_a_time, reference, union, variant_name
+from ablate.study.document import Path_
+from ablate.study.errors import Problem, StudyError
+from ablate.study.identity import digest
+from ablate.study.overrides import differences, overlap, settings
+from ablate.study.resolve import Scope, resolve_listed
+from ablate.study.study import Factor, Level, Variant
+
+_Changed = list[tuple[str, Level]]
+
+
+def resolve_variants(scope: Scope, factors: Mapping[str, Factor], base: BaseRecipe) -> tuple[Variant, ...]:
+    """Every Variant of the design, the baseline first, then the listed ones.
+
+    Raises `StudyError` for a Level that cannot be applied or changes nothing, for two Variants with one Recipe,
+    for Levels that contradict each other, and for listed Variants that name what does not exist.
+    """
+    recipes = _Recipes(scope, factors, base)
+    recipes.check_levels()
+    designs = [scope.spec.design] if isinstance(scope.spec.design, str) else list(scope.spec.design)
+    variants = []
+    seen: dict[str, str] = {}
+    for name, assignment, note, at in _named(scope, factors, designs):
+        recipe = recipes.of(name, assignment, at)
+        key = digest(recipe)
+        if key in seen:
+            message = f"Variants {seen[key]!r} and {name!r} have the same Recipe; take one out"
+            raise scope.document.error(message, at)
+        seen[key] = name
+        variants.append(Variant(name, assignment, recipe, differences(base.tree, recipe), note))
+    return tuple(variants)
+
+
+def _named(
+    scope: Scope, factors: Mapping[str, Factor], designs: list[Any]
+) -> Iterator[tuple[str, Assignment, str, Path_]]:
+    """Name, Levels, note and place of every Variant."""
+    for assignment in union(designs, factors):
+        changed = _changed(assignment, factors)
+        place = scope.overrides_place(changed[-1][0], changed[-1][1].name) if changed else ("base",)
+        yield variant_name(assignment, factors), assignment, "", place
+    for name, (levels, note) in resolve_listed(scope, factors).items():
+        yield name, reference(factors) | levels, note, scope.variant_place(name)
+
+
+def _changed(assignment: Mapping[str, str], factors: Mapping[str, Factor]) -> _Changed:
+    """Factor and Level, wherever it is not the reference."""
+    return [(f, factors[f].levels[name]) for f, name in assignment.items() if name != factors[f].reference]
+
+
+class _Recipes:
+    """The Recipe that an assignment of Levels makes of the base; each is made once."""
+
+    def __init__(self, scope: Scope, factors: Mapping[str, Factor], base: BaseRecipe) -> None:
+        self._scope, self._factors, self._base = scope, factors, base
+        self._made: dict[tuple[str, ...], Mapping[str, Any]] = {}
+
+    def check_levels(self) -> None:
+        """Apply each Level alone to the base, whether or not the design does; every mistake is told at once."""
+        problems: list[Problem] = []
+        unchanged = digest(self._base.tree)
+        for assignment in one_at_a_time(self._factors):
+            changed = _changed(assignment, self._factors)
+            try:
+                recipe = self.of("", assignment, ())
+            except StudyError as error:
+                problems += error.problems
+                continue
+            if changed and digest(recipe) == unchanged:
+                (factor, level), *_ = changed
+                same = f"its Recipe is that of the reference {self._factors[factor].reference!r}"
+                message = f"Level {level.name!r} of {factor!r} changes nothing: {same}"
+                problems.append(self._scope.document.problem(message, self._scope.overrides_place(factor, level.name)))
+        if problems:
+            raise StudyError(*problems)
+
+    def of(self, name: str, assignment: Assignment, at: Path_) -> Mapping[str, Any]:
+        """The resolved Recipe. Raises `StudyError` where a Level does not fit the base, or another Level."""
+        key = tuple(assignment.values())
+        if key not in self._made:
+            changed = _changed(assignment, self._factors)
+            self._check_contradictions(name, changed, at)
+            recipe = self._base
+            for factor, level in changed:
+                place = self._scope.overrides_place(factor, level.name)
+                recipe = recipe.changed(level.overrides, self._scope.document, place)
+            self._made[key] = recipe.checked().tree
+        return self._made[key]
+
+    def _check_contradictions(self, name: str, changed: _Changed, at: Path_) -> None:
+        """Two Levels of one Variant may set the same field only if to the same value."""
+        fields: list[tuple[str, Any, str]] = []
+        for factor, level in changed:
+            own = f"{factor}={level.name}"
+            for field, value in settings(level.overrides, parts=self._base.has_parts):
+                for other, other_value, owner in fields:
+                    if owner != own and overlap(field, other) and (field, value) != (other, other_value):
+                        both = f"{owner} sets {other!r} and {own} sets {field!r}"
+                        raise self._scope.document.error(f"Variant {name!r} contradicts itself: {both}", at)
+                fields.append((field, value, own))

@@ -1,0 +1,123 @@
+"""The one door to MLflow: found, imported and silenced when first used, its errors turned into ours."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from ablate.tracking.store import StoreUnavailable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+#: Where the user has not said otherwise: an outage is noticed in seconds rather than minutes (the spool keeps
+#: everything meanwhile), MLflow's own lines stay off our terminal, and nothing is sent to its makers.
+_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+#: What they would print (migrations, retries, tracebacks of an outage) is in our own message where it matters.
+_TALKATIVE = ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool")
+
+
+class Connection:
+    """A tracking URI and the client for it. Making one imports nothing and contacts nobody."""
+
+    def __init__(self, uri: str | None) -> None:
+        self._uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or None
+        self._client: MlflowClient | None = None
+
+    @property
+    def uri(self) -> str:
+        """As given, else as MLFLOW_TRACKING_URI says, else MLflow's default for the working folder.
+
+        That default is MLflow's to choose (3.17: ``sqlite:///<folder>/mlflow.db``), so that a bare
+        ``mlflow ui`` in the folder looks in the same place.
+        """
+        if self._uri is None:
+            _prepare()
+            with reasons("MLflow"):
+                import mlflow
+
+                self._uri = str(mlflow.get_tracking_uri())
+        return str(self._uri)
+
+    def begun(self) -> bool:
+        """Whether the store can hold anything: a default place that does not exist yet cannot.
+
+        Answered without importing MLflow, so that the first run of all does not wait for it.
+        """
+        return self._uri is not None or any(Path(name).exists() for name in ("mlflow.db", "mlruns"))
+
+    @property
+    def client(self) -> MlflowClient:
+        """The client, for use within `reasons`. The first use of an SQLite store creates its tables: seconds."""
+        if self._client is None:
+            _prepare()
+            from mlflow import MlflowClient
+
+            _silence()
+            self._client = MlflowClient(tracking_uri=self.uri)
+        return self._client
+
+    def artifact_root(self) -> Path | None:
+        """The folder of an SQLite database, beside which its artifacts lie; None where a server decides."""
+        scheme, _, path = self.uri.partition(":///")
+        if scheme != "sqlite" or not path or path == ":memory:":
+            return None
+        return Path(unquote(path.partition("?")[0])).absolute().parent / "mlruns"
+
+    @contextmanager
+    def guarded(self) -> Iterator[MlflowClient]:
+        """The client; what goes wrong with it in the block becomes `StoreUnavailable`."""
+        with reasons(self.uri):
+            yield self.client
+
+
+@contextmanager
+def reasons(where: str) -> Iterator[None]:
+    """Turn the errors of MLflow, its database and the network into `StoreUnavailable` with one line of reason."""
+    try:
+        yield
+    except StoreUnavailable:
+        raise
+    except Exception as error:
+        if isinstance(error, (OSError, ImportError)) or _is_mlflow(error):
+            raise StoreUnavailable(f"{where}: {_one_line(error)}") from error
+        raise  # a mistake of ours, not an outage
+
+
+def _is_mlflow(error: Exception) -> bool:
+    origins = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return bool(origins & {"mlflow", "sqlalchemy", "requests", "urllib3", "alembic"})
+
+
+def _one_line(error: Exception) -> str:
+    # A refused connection lies four exceptions deep, below a page of retries.
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (ConnectionError, TimeoutError)) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:299] + "…"
+
+
+def _prepare() -> None:
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+def _silence() -> None:
+    """After the import of MLflow, which sets levels of its own."""
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)

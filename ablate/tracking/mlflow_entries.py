@@ -1,0 +1,171 @@
+"""What a Trial and a Variant look like in MLflow: names, tags, params and texts, as plain Python values."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ablate.study.study import Study, Trial, Variant
+from ablate.tracking.codec import pack_metrics
+from ablate.tracking.record import Record, Row
+
+KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH, DIGEST_LENGTH = 250, 6000, 5000, 36
+_NOT_A_KEY = re.compile(r"[^\w\-. /]")
+_STATUS_IN_MLFLOW = {"running": "RUNNING", "interrupted": "KILLED", "finished": "FINISHED", "failed": "FAILED"}
+
+
+def key(name: str) -> str:
+    """A name that MLflow takes for a param, a tag or a metric: others become ``_`` in it, and it ends at 250."""
+    clean = _NOT_A_KEY.sub("_", name)[:KEY_LENGTH]
+    # MLflow also refuses keys that are not normal paths.
+    parts = [part for part in clean.split("/") if part not in ("", ".", "..")]
+    return "/".join(parts) or "_"
+
+
+def cut(value: str, length: int) -> str:
+    """``value``, cut with an ellipsis where it is longer; the whole one is in ``recipe.json``."""
+    return value if len(value) <= length else value[: length - 1] + "…"
+
+
+def flatten(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """A resolved Recipe as params: dotted keys; strings as they are, other values as JSON."""
+    flat: dict[str, str] = {}
+    for name, value in recipe.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            flat[key(f"{prefix}{name}")] = cut(text, PARAM_LENGTH)
+    return flat
+
+
+def variant_of(study: Study, trial_id: str) -> tuple[Variant, Trial]:
+    """The Trial of this id and its Variant. Raises KeyError where the study has no such Trial."""
+    for trial in study.trials:
+        if trial.id == trial_id:
+            return next(v for v in study.variants if v.name == trial.variant), trial
+    raise KeyError(f"the study {study.slug} has no Trial {trial_id}")
+
+
+def variant_key(variant: Variant) -> str:
+    """Identifies a parent run: a Variant whose Recipe was edited is another Variant."""
+    text = json.dumps([variant.name, variant.recipe], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def study_tags(study: Study) -> dict[str, str]:
+    """Tags of the experiment."""
+    note = [f"**{study.question}**", f"Source: {study.source}", f"Expected: {study.expected}", study.selection]
+    note.append(
+        f"One parent run a Variant, one child run a Trial. Compared by `{study.metric.name}` "
+        f"({study.metric.direction}). The report is among the artifacts of the baseline's parent run."
+    )
+    return _tags(
+        {
+            "ablate.study": study.name,
+            "ablate.profile": study.profile,
+            "ablate.question": study.question,
+            "mlflow.note.content": "\n\n".join(line for line in note if line),
+        }
+    )
+
+
+def variant_tags(study: Study, variant: Variant) -> dict[str, str]:
+    """Tags of a parent run: study, Variant, the Level of each Factor, and a description."""
+    lines = [f"Variant **{variant.name}** of {study.slug}: {study.question}", variant.note]
+    if variant.is_baseline:
+        lines.append("The baseline: every Factor at its reference Level.")
+    lines.append("\n".join(f"- `{name}`: `{was}` → `{now}`" for name, (was, now) in variant.changes.items()))
+    return _tags(
+        {
+            "ablate.kind": "variant",
+            "ablate.study": study.name,
+            "ablate.profile": study.profile,
+            "ablate.variant": variant.name,
+            "ablate.variant_key": variant_key(variant),
+            **{f"factor.{factor}": level for factor, level in variant.levels.items()},
+            "mlflow.note.content": "\n\n".join(line for line in lines if line),
+            "mlflow.source.name": str(study.path),
+            "mlflow.source.type": "LOCAL",
+        }
+    )
+
+
+def trial_tags(study: Study, variant: Variant, trial: Trial, record: Record, parent: str) -> dict[str, str]:
+    """Tags of a child run. Those that may change while the Trial runs are in it as they stand now."""
+    environment = dict(record.environment)
+    tags = variant_tags(study, variant) | {
+        "mlflow.parentRunId": parent,
+        "ablate.kind": "trial",
+        "ablate.trial_id": record.trial_id,
+        "ablate.seed": str(record.seed),
+        "ablate.trainable": record.trainable,
+        "ablate.status": record.status,
+        "ablate.cause": record.cause or "",
+        "ablate.attempts": str(record.attempts),
+        "ablate.seconds": f"{record.seconds:.3f}",
+        "ablate.data_fingerprint": record.data_fingerprint,
+        "mlflow.note.content": _trial_note(study, variant, trial, record),
+    }
+    if commit := environment.pop("git_commit", ""):
+        tags["mlflow.source.git.commit"] = commit
+    tags |= {f"env.{name}": value for name, value in environment.items()}
+    return _tags(tags)
+
+
+def mlflow_status(record: Record) -> str:
+    """The status of the run that shows this Record."""
+    return _STATUS_IN_MLFLOW[record.status]
+
+
+def milliseconds(seconds: float) -> int:
+    """Seconds since the Unix epoch as MLflow counts them."""
+    return round(seconds * 1000)
+
+
+def points(rows: Sequence[Row]) -> list[tuple[str, float, int, int]]:
+    """Every measurement as (key, value, timestamp in ms, step)."""
+    return [(key(name), value, milliseconds(row.time), row.step) for row in rows for name, value in row.metrics.items()]
+
+
+def final_points(record: Record) -> list[tuple[str, float, int, int]]:
+    """The final metrics, as the last value of the curve of the same name.
+
+    MLflow takes the value of the highest step, then of the latest time, for a run's value. Where the curve ends
+    with that very value nothing is added, so that the curve keeps one point a step.
+    """
+    last = record.history[-1] if record.history else Row(0, {}, record.started)
+    shown = pack_metrics(last.metrics)
+    time = max(milliseconds(record.ended or last.time), milliseconds(last.time) + 1)
+    packed = pack_metrics(record.metrics)
+    return [(key(n), v, time, last.step) for n, v in record.metrics.items() if shown.get(n) != packed[n]]
+
+
+def digest(rows: Sequence[Row]) -> str:
+    """Identifies a history, to see whether what was delivered earlier is still its beginning."""
+    text = json.dumps([(row.step, pack_metrics(row.metrics), row.time) for row in rows], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def data_name(study: Study, record: Record) -> str:
+    """How the data set is called in MLflow: the Recipe's source where it has one."""
+    data = record.recipe.get("data")
+    source = data.get("source") if isinstance(data, Mapping) else data
+    return str(source) if source else study.name
+
+
+def _trial_note(study: Study, variant: Variant, trial: Trial, record: Record) -> str:
+    lines = [f"Seed {trial.seed} of Variant **{variant.name}** in {study.slug}."]
+    if record.status == "failed":
+        lines.append(f"**Failed ({record.cause}):** {record.error}")
+    changes = [f"- `{name}`: `{was}` → `{now}`" for name, (was, now) in variant.changes.items()]
+    lines.append("\n".join(changes) if changes else "The baseline: every Factor at its reference Level.")
+    lines.append(f"Trial `{record.trial_id}`; the whole Recipe is in `recipe.json`, the result in `result.json`.")
+    return "\n\n".join(lines)
+
+
+def _tags(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key(name): cut(value, TAG_LENGTH) for name, value in tags.items()}

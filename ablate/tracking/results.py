@@ -1,0 +1,42 @@
+"""All that is known of a Study's Trials, from here and from the Store."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+
+from ablate.study.study import Study
+from ablate.tracking.record import Record
+from ablate.tracking.spool import Spool
+from ablate.tracking.store import Store, StoreUnavailable
+
+_logger = logging.getLogger(__name__)
+
+
+def collect(study: Study, spool: Spool, store: Store | None = None) -> dict[str, Record]:
+    """Trial id -> Record, for every Trial that was ever started, in the order of the study.
+
+    What the spool has no outcome of is asked of the Store, and kept in the spool when it is found. A Store that
+    cannot be reached is a warning in the log: the spool's Records still hold.
+    """
+    ids = [trial.id for trial in study.trials]
+    records = spool.records(ids)
+    missing = [i for i in ids if i not in records or records[i].status in ("interrupted", "failed")]
+    if store is not None and missing:
+        try:
+            _fetch(missing, records, spool, store)
+        except StoreUnavailable as error:
+            _logger.warning("results are those of the spool alone: %s", error)
+    return {trial_id: records[trial_id] for trial_id in ids if trial_id in records}
+
+
+def _fetch(missing: list[str], records: dict[str, Record], spool: Spool, store: Store) -> None:
+    for trial_id, stamp in store.known(missing).items():
+        if stamp.status != "finished" and trial_id in records:
+            continue  # the spool knows the same failure, or a later attempt
+        spool.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=spool.root) as folder:
+            record = store.fetch(trial_id, Path(folder))
+            spool.save(record, Path(folder))
+        records[trial_id] = record

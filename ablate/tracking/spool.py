@@ -1,0 +1,148 @@
+"""The spool: the folder on disk in which Trials keep their journal, checkpoint and result.
+
+::
+
+    <root>/trials/<id>/trial.json    what the Trial is
+                       lock          held by the process that trains it
+                       journal       attempts and reported rows
+                       work/         the Trainable's folder; work/artifacts/ is kept
+                       result.json   written last
+
+Everything that is known of a Trial can be read from its folder, without a database and while it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ablate.study.study import Trial
+from ablate.tracking import journal
+from ablate.tracking.claim import ARTIFACTS, JOURNAL, RESULT, WORK, Claim, compose, standing
+from ablate.tracking.codec import encode
+from ablate.tracking.disk import Lock, is_held, write_atomically
+from ablate.tracking.record import Record, Row
+
+_ABOUT, _LOCK = "trial.json", "lock"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+class Spool:
+    """Trials on disk, below one root folder, which is made when the first one is claimed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def home(self, trial_id: str) -> Path:
+        """The folder of a Trial. Raises ValueError where the id could not name one."""
+        if not _ID.fullmatch(trial_id):
+            raise ValueError(f"not a Trial's id: {trial_id!r}")
+        return self.root / "trials" / trial_id
+
+    def claim(self, trial: Trial, trainable: str, data_fingerprint: str) -> Claim | None:
+        """The right to train ``trial``, or None where another process has it. Never waits.
+
+        A finished Trial can be claimed as well: look at `Claim.record` first.
+        """
+        home = self.home(trial.id)
+        home.mkdir(parents=True, exist_ok=True)
+        lock = Lock(home / _LOCK)
+        if not lock.acquire():
+            return None
+        try:
+            about = {
+                "id": trial.id,
+                "seed": trial.seed,
+                "trainable": trainable,
+                "recipe": dict(trial.recipe),
+                "data_fingerprint": data_fingerprint,
+            }
+            self._describe(home, about)
+            return Claim(home, about, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    def held(self, trial_id: str) -> bool:
+        """Whether a process has the Trial now."""
+        return is_held(self.home(trial_id) / _LOCK)
+
+    def record(self, trial_id: str) -> Record | None:
+        """What is known of a Trial; None where it was never started here."""
+        home = self.home(trial_id)
+        if (done := standing(home)) is not None:
+            return done
+        try:
+            about: dict[str, Any] = json.loads((home / _ABOUT).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        if is_held(home / _LOCK):
+            return compose(about, journal.read(home / JOURNAL), "running")
+        # It may have finished between the first look and the second.
+        return standing(home) or compose(about, journal.read(home / JOURNAL), "interrupted")
+
+    def records(self, trial_ids: Iterable[str]) -> dict[str, Record]:
+        """The Records of those Trials that were started here, in the order of the ids."""
+        found = ((trial_id, self.record(trial_id)) for trial_id in trial_ids)
+        return {trial_id: record for trial_id, record in found if record is not None}
+
+    def finished(self) -> list[Record]:
+        """Every Trial finished here, of whichever study; reads them all, so ask it seldom."""
+        folder = self.root / "trials"
+        ids = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        return [record for record in self.records(ids).values() if record.status == "finished"]
+
+    def last_row(self, trial_id: str) -> Row | None:
+        """The row reported last, cheaply; None before the first."""
+        return journal.last_row(self.home(trial_id) / JOURNAL)
+
+    def artifact(self, trial_id: str, name: str) -> Path | None:
+        """Where a file kept with the Trial lies; None where it does not."""
+        folder = (self.home(trial_id) / WORK / ARTIFACTS).resolve()
+        path = (folder / name).resolve()
+        return path if path.is_relative_to(folder) and path.is_file() else None
+
+    def save(self, record: Record, artifacts: Path | None = None) -> bool:
+        """Keep a Record that was fetched from the Store, with the files in the folder ``artifacts``.
+
+        Returns whether it was: not where a process trains the Trial here, nor over an outcome that is here,
+        unless that is a failure and the Record a success.
+        """
+        home = self.home(record.trial_id)
+        home.mkdir(parents=True, exist_ok=True)
+        with Lock(home / _LOCK) as lock:
+            if not lock.acquire():
+                return False
+            held = standing(home)
+            if held is not None and (held.status == "finished" or record.status != "finished"):
+                return False
+            about = {
+                "id": record.trial_id,
+                "seed": record.seed,
+                "trainable": record.trainable,
+                "recipe": dict(record.recipe),
+                "data_fingerprint": record.data_fingerprint,
+            }
+            self._describe(home, about)
+            if artifacts is not None:
+                self._copy_artifacts(artifacts, home)
+            return write_atomically(home / RESULT, encode(record))
+
+    @staticmethod
+    def _describe(home: Path, about: dict[str, Any]) -> None:
+        if not (home / _ABOUT).exists():
+            write_atomically(home / _ABOUT, json.dumps(about, ensure_ascii=False))
+
+    @staticmethod
+    def _copy_artifacts(source: Path, home: Path) -> None:
+        target = home / WORK / ARTIFACTS
+        with tempfile.TemporaryDirectory(dir=home) as folder:
+            copy = Path(shutil.copytree(source, Path(folder) / ARTIFACTS))
+            shutil.rmtree(target, ignore_errors=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy.rename(target)

@@ -1,0 +1,21 @@
+"""MLflow's own page on the runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from ablate.tracking.mlflow_client import Connection
+
+
+def serve(uri: str | None, port: int) -> int:
+    """Run MLflow's UI in the foreground until it is interrupted; its exit code. A server needs no UI of ours."""
+    where = Connection(uri).uri
+    if where.startswith(("http://", "https://")):
+        print(f"open {where}: it is a tracking server and has the page already")  # noqa: T201 - the answer
+        return 0
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", where, "--port", str(port)]
+    try:
+        return subprocess.run(command, check=False).returncode
+    except KeyboardInterrupt:
+        return 0

@@ -1,0 +1,32 @@
+"""What all tests share: one thread per process, and no settings of the machine's owner."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before anything imports torch or NumPy's BLAS: tests run side by side, and results are compared bit by bit.
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+for name in ("MLFLOW_TRACKING_URI", "ABLATE_DATA", "ABLATE_CHECKPOINT_INTERVAL_S"):
+    os.environ.pop(name, None)
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def studies() -> Path:
+    """The folder of the repository's own studies."""
+    return ROOT / "studies"
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working folder, which is the current one for the test."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    shutil.rmtree(tmp_path / ".ablate", ignore_errors=True)

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ablate.data import sources
+from ablate.data.batches import TrainBatches, eval_batches
+from ablate.data.errors import DataError
+from ablate.recipe import Augment, Data, InceptionCrop
+
+SHAPES = [(40, 60), (33, 21), (16, 16), (25, 90)]
+
+
+def make_images(folder: Path, count: int, rng: np.random.Generator) -> None:
+    """PNG and JPEG files, RGB, gray, with alpha and with a palette, of odd sizes."""
+    folder.mkdir(parents=True)
+    for k in range(count):
+        height, width = SHAPES[k % len(SHAPES)]
+        image = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        mode = ("RGB", "L", "RGBA", "P")[k % 4]
+        image.convert(mode).save(folder / (f"{k:03}.png" if mode != "L" else f"{k:03}.JPEG"))
+    (folder / "notes.txt").write_text("no image")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 8), ("val", 3)):
+        for name in ("cat", "dog", "eel"):
+            make_images(tmp_path / split / name, count, rng)
+    return tmp_path
+
+
+def data(place: Path, **changes: object) -> Data:
+    fields = {
+        "source": f"imagefolder:{place}", "image_size": 16, "channels": 3, "classes": 3, "mean": 0.5, "std": 0.5,
+        "test_fraction": 0.0, "val_fraction": 0.25, "split_seed": 0, "evaluate_on": "test", "eval_resize": 20,
+    }  # fmt: skip
+    return Data(**{**fields, **changes})
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_evaluation_sees_the_centre(place, channels):
+    """Each test image is converted, its shorter side resized, and its centre cut out."""
+    held_out = sources.load(data(place, channels=channels)).held_out
+    found = held_out.images(torch.arange(9))
+    paths = sorted(p for p in (place / "val").glob("*/*") if p.suffix != ".txt")
+    assert found.shape == (9, channels, 16, 16)
+    for path, image in zip(paths, found, strict=True):
+        source = Image.open(path).convert("RGB" if channels == 3 else "L")
+        scale = 20 / min(source.size)
+        size = (round(source.width * scale), round(source.height * scale))
+        array = np.asarray(source.resize(size, Image.Resampling.BILINEAR)).reshape(size[1], size[0], channels)
+        top, left = (size[1] - 16) // 2, (size[0] - 16) // 2
+        assert np.array_equal(image.permute(1, 2, 0).numpy(), array[top : top + 16, left : left + 16])
+    assert held_out.labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3
+
+
+def test_training_sees_the_box(place):
+    """A crop is cut from the full image and only then resized."""
+    train = sources.load(data(place, val_fraction=0.0)).train
+    sizes = train.sizes(torch.tensor([0, 3]))
+    assert sizes.tolist() == [[40, 60], [25, 90]]
+    found = train.images(torch.tensor([0, 3]), np.array([[4, 10, 30, 40], [0, 50, 25, 40]]))
+    with Image.open(place / "train/cat/000.png") as source:
+        expected = source.crop((10, 4, 50, 34)).resize((16, 16), Image.Resampling.BILINEAR)
+    assert np.array_equal(found[0].permute(1, 2, 0).numpy(), np.asarray(expected))
+
+
+def test_val_is_carved_from_train(place):
+    """`val` is a share of each class of train/, disjoint from what is trained on; `test` is the folder's val/."""
+    val, test = sources.load(data(place, evaluate_on="val")), sources.load(data(place))
+    assert torch.bincount(val.held_out.labels).tolist() == [2, 2, 2]
+    parts = [set(s.indices.tolist()) for s in (val.train, val.held_out, test.held_out)]
+    assert set(test.train.indices.tolist()) == parts[0]
+    assert [len(p) for p in parts] == [18, 6, 9]
+    assert set.union(*parts) == set(range(33))
+
+
+def test_test_folder_serves_where_there_is_no_val(place):
+    """A folder whose held-out images lie in test/ is read alike."""
+    expected = sources.load(data(place)).held_out.images(torch.arange(9))
+    (place / "val").rename(place / "test")
+    assert torch.equal(sources.load(data(place)).held_out.images(torch.arange(9)), expected)
+
+
+def test_relative_paths_start_at_the_data_folder(place, monkeypatch):
+    """`imagefolder:NAME` is looked for in $ABLATE_DATA."""
+    monkeypatch.setenv("ABLATE_DATA", str(place.parent))
+    splits = sources.load(data(place, source=f"imagefolder:{place.name}"))
+    assert len(splits.train) == 18
+
+
+def test_batches_are_read_ahead_and_resume(place):
+    """Decoded batches come in order, each epoch whole, and the same from any step on."""
+    described = data(place)
+    splits = sources.load(described)
+    augment = Augment(crop=InceptionCrop(), flip=True, randaug="off", mixup="off")
+    batches = TrainBatches(splits.train, augment, described, seed=0, batch_size=3)
+    whole = list(batches.epoch(1))
+    assert len(whole) == 6
+    rest = list(batches.epoch(1, start=4))
+    assert all(torch.equal(a.images, b.images) for a, b in zip(whole[4:], rest, strict=True))
+    assert [i for b in eval_batches(splits.held_out, described, 4) for i in b.indices.tolist()] == list(range(24, 33))
+
+
+def test_an_epoch_may_be_left_early(place):
+    """A consumer that stops after one batch leaves no thread waiting."""
+    described = data(place)
+    augment = Augment(crop="off", flip=False, randaug="off", mixup="off")
+    batches = TrainBatches(sources.load(described).train, augment, described, seed=0, batch_size=2)
+    steps = batches.epoch(0)
+    first = next(steps)
+    steps.close()
+    assert torch.equal(next(batches.epoch(0)).images, first.images)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image at all", "cut"])
+@pytest.mark.parametrize("crop", [InceptionCrop(), "off"])
+def test_unreadable_images_are_named(place, content, crop):
+    """A file that cannot be decoded ends the epoch with a DataError that names it."""
+    broken = place / "train" / "dog" / "000.png"
+    broken.write_bytes(broken.read_bytes()[:600] if content == "cut" else content)
+    described = data(place, val_fraction=0.0)
+    augment = Augment(crop=crop, flip=False, randaug="off", mixup="off")
+    batches = TrainBatches(sources.load(described).train, augment, described, seed=0, batch_size=4)
+    with pytest.raises(DataError, match=r"cannot read the image .*dog.*000\.png"):
+        list(batches.epoch(0))
+
+
+def test_sixteen_bit_images_are_refused(place):
+    """Gray images of 16 bits would be clipped silently, so they are an error."""
+    path = place / "val" / "cat" / "000.png"
+    Image.fromarray(np.full((20, 20), 5000, dtype=np.uint16)).save(path)
+    with pytest.raises(DataError, match="convert it to 8 bits"):
+        list(eval_batches(sources.load(data(place)).held_out, data(place), 9))
+
+
+def remove(path: Path) -> None:
+    for child in path.iterdir():
+        remove(child) if child.is_dir() else child.unlink()
+    path.rmdir()
+
+
+def test_missing_pieces_are_named(place):
+    """A folder, a split, a class or an image that is missing is one DataError, and nothing stands in for it."""
+    with pytest.raises(DataError, match=r"there is no folder .*nowhere"):
+        sources.load(data(place / "nowhere"))
+    (place / "val" / "fox").mkdir()
+    with pytest.raises(DataError, match=r"the class .*fox has no images"):
+        sources.load(data(place))
+    make_images(place / "val" / "gnu", 1, np.random.default_rng(0))
+    (place / "val" / "fox").rmdir()
+    with pytest.raises(DataError, match="hold different classes: gnu"):
+        sources.load(data(place))
+    remove(place / "val")
+    with pytest.raises(DataError, match="has neither val/ nor test/"):
+        sources.load(data(place))
+    remove(place / "train")
+    with pytest.raises(DataError, match=r"there is no folder .*train"):
+        sources.load(data(place))
+    (place / "train").mkdir()
+    with pytest.raises(DataError, match="holds no folders of classes"):
+        sources.load(data(place))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"test_fraction": 0.1}, "test_fraction must be 0"),
+        ({"channels": 2}, r"must be 1 \(gray\) or 3 \(RGB\)"),
+        ({"classes": 4}, "classes is 4"),
+        ({"evaluate_on": "val", "val_fraction": 0.0}, "nothing is held out"),
+        ({"evaluate_on": "val", "val_fraction": 0.01}, "val_fraction is so small"),
+    ],
+)
+def test_the_impossible_is_refused(place, changes, message):
+    """What cannot be is one DataError that names the field."""
+    with pytest.raises(DataError, match=message):
+        sources.load(data(place, **changes))

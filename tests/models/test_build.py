@@ -1,0 +1,173 @@
+"""Assembling: parameter counts, the user's own parts, and what is refused."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+
+from ablate.models.build import build
+from ablate.models.init import initialise
+from ablate.models.vision_transformer import count_parameters
+
+IMAGENET = {"image_size": 224, "channels": 3, "classes": 1000}
+S16 = {
+    "dim": 384,
+    "depth": 12,
+    "stem": {"name": "patches", "patch_size": 16},
+    "attention": {"name": "self_attention", "heads": 6},
+    "feed_forward": "mlp",
+}
+DEIT = {"readout": "cls", "position": "learned", "position_covers": "all"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (S16, 21_974_632),
+        (S16 | {"head": "mlp"}, 21_974_632 + 147_840),
+        (S16 | DEIT, 22_050_664),  # DeiT-S: timm's deit_small_patch16_224
+        (S16 | DEIT | {"dim": 192, "attention": {"name": "self_attention", "heads": 3}}, 5_717_416),  # DeiT-Ti
+    ],
+)
+def test_published_models_have_their_published_size(model_recipe, data_recipe, changes, expected) -> None:
+    """SimpleViT-S/16 with either head, DeiT-S and DeiT-Ti have exactly as many parameters as published."""
+    assert count_parameters(build(model_recipe(**changes), data_recipe(**IMAGENET))) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"attention": {"name": "self_attention", "heads": 5}}, r"attention 'self_attention': 5 .* dim 32"),
+        ({"stem": {"name": "patches", "patch_size": 3}}, r"stem 'patches': patches of 3 px .* 8 px"),
+        ({"dim": 30, "attention": {"name": "self_attention", "heads": 3}}, r"sincos2d.*multiple of 4.*dim 30"),
+        ({"dim": 4}, r"sincos2d.*at least 8, got dim 4"),
+        ({"position": {"name": "sincos2d", "temperature": 0.0}}, r"sincos2d needs a positive temperature"),
+        ({"feed_forward": {"name": "mlp", "ratio": 0.01}}, r"feed_forward 'mlp': .*no hidden unit at dim 32"),
+        ({"norm": {"name": "layer_norm", "eps": 0.0}}, r"norm 'layer_norm': .*positive eps"),
+    ],
+)
+def test_impossible_combinations_say_why(model_recipe, data_recipe, changes, message) -> None:
+    """A model that cannot exist is refused by a ValueError naming the part and the reason."""
+    with pytest.raises(ValueError, match=message):
+        build(model_recipe(**changes), data_recipe())
+
+
+def test_build_and_initialise_leave_the_global_generator_alone(model_recipe, data_recipe) -> None:
+    """Neither building nor initialising moves torch's global random state."""
+    recipe = model_recipe()
+    before = torch.get_rng_state()
+    initialise(build(recipe, data_recipe()), recipe, 0)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+OWN = """
+    import torch
+    from torch import nn
+
+    class Gate(nn.Module):
+        roles = {"gain": "ones", "mixing.weight": lambda shape, fan_in, generator: torch.full(shape, 1 / fan_in)}
+
+        def __init__(self, dropout, prefix_tokens, dim, grid, block, *, power: float = 1.0):
+            super().__init__()
+            tokens = prefix_tokens + grid[0] * grid[1]
+            self.gain = nn.Parameter(torch.full((dim,), float("nan")))
+            self.mixing = nn.Linear(tokens, tokens)
+            self.block, self.power, self.dropout = block, power, dropout
+
+        def forward(self, tokens):
+            return self.mixing((tokens * self.gain).transpose(1, 2)).transpose(1, 2) ** self.power
+
+    class Probe(nn.Module):
+        def __init__(self, dim):
+            super().__init__()
+            self.register_buffer("directions", torch.randn(dim, dim))
+
+        def forward(self, tokens):
+            return tokens @ self.directions
+
+    class Asks(nn.Module):
+        def __init__(self, dim, weather):
+            super().__init__()
+
+    class Silent(nn.Module):
+        prefix_tokens = 0
+
+        def __init__(self, dim):
+            super().__init__()
+            self.query = nn.Parameter(torch.randn(dim))
+
+        def forward(self, tokens):
+            return (tokens * (tokens @ self.query).softmax(1)[..., None]).sum(1)
+
+    class Typo(Silent):
+        roles = {"qery": "token"}
+
+    class UnknownRole(Silent):
+        roles = {"query": "tokn"}
+
+    class NoPrefix(nn.Module):
+        pass
+
+    class NotAModule:
+        pass
+"""
+
+
+@pytest.fixture
+def own_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module `own_parts` of a user's on the path."""
+    (tmp_path / "own_parts.py").write_text(textwrap.dedent(OWN), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "own_parts", raising=False)
+
+
+@pytest.mark.usefixtures("own_parts")
+def test_a_part_of_the_users_own_gets_the_context_it_asks_for_and_its_options(built) -> None:
+    """A user's class is given, by name, the context it lists, and the Recipe's options; its roles are drawn."""
+    model = built(readout="cls", dropout=0.1, attention={"name": "own_parts:Gate", "power": 2.0})
+    gate = model.blocks[1].attention
+    assert (gate.block, gate.power, gate.dropout) == (1, 2.0, 0.1)
+    assert torch.equal(gate.gain, torch.ones(32))
+    assert torch.equal(gate.mixing.weight, torch.full((17, 17), 1 / 17))
+    assert torch.isfinite(model(torch.randn(2, 1, 8, 8))).all()
+    with pytest.raises(TypeError, match="Gate has no forward_with_weights"):
+        model.forward_intermediates(torch.randn(2, 1, 8, 8), attention_weights=True)
+
+
+@pytest.mark.usefixtures("own_parts")
+def test_what_a_part_draws_beside_its_parameters_is_the_same_in_every_process(built) -> None:
+    """A random buffer of a user's part does not depend on the global generator, so a resumed Trial has it too."""
+    torch.manual_seed(1)
+    first = built(norm="own_parts:Probe")
+    torch.manual_seed(2)
+    second = built(norm="own_parts:Probe")
+    assert torch.equal(first.norm.directions, second.norm.directions)
+
+
+@pytest.mark.usefixtures("own_parts")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"head": "own_parts:Asks"}, r"head 'own_parts:Asks' asks for 'weather'.* offered classes, depth, dim"),
+        ({"readout": "own_parts:NoPrefix"}, r"readout NoPrefix must have an attribute 'prefix_tokens'"),
+        ({"norm": "own_parts:NotAModule"}, r"norm 'own_parts:NotAModule' is not a subclass of torch.nn.Module"),
+        ({"readout": "own_parts:Silent"}, r"not said how readout.query is first drawn.*`roles`"),
+        ({"readout": "own_parts:Typo"}, r"Typo gives a role to 'qery', but has no such parameter"),
+        ({"readout": "own_parts:UnknownRole"}, r"readout.query.*'tokn' is none of them"),
+    ],
+)
+def test_a_wrong_part_of_the_users_own_says_what_is_wrong(built, changes, message) -> None:
+    """A user's class that does not fit its place is refused with what to change."""
+    with pytest.raises(ValueError, match=message):
+        built(**changes)
+
+
+def test_a_part_that_fails_to_import_says_so(tmp_path, monkeypatch, model_recipe, data_recipe) -> None:
+    """An import error inside a user's module becomes a ValueError that names the part."""
+    (tmp_path / "broken_part.py").write_text("import no_such_thing_at_all\nclass Head: pass\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=r"head 'broken_part:Head' cannot be imported.*no_such_thing_at_all"):
+        build(model_recipe(head="broken_part:Head"), data_recipe())

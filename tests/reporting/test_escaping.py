@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import re
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from ablate.reporting.escaping import latex, markdown, one_line
+
+nasty = st.text(st.sampled_from("\\`*_{}[]()<>#+-.!|~$&:@^=\"'/%? a1é尺\n\t"), max_size=30) | st.text(max_size=30)
+PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+
+def texts(tokens: list[Token]) -> str:
+    """The text that a reader sees, and a mark for everything that is not text."""
+    plain = {"text", "text_special", "softbreak"}
+    return "".join(token.content if token.type in plain else f"<{token.type}>" for token in tokens)
+
+
+@given(nasty)
+@example("a\\|b")
+@example("![x](y)")
+@example("&lt;")
+@example("http://x_y_z")
+def test_a_markdown_cell_reads_as_written(text: str) -> None:
+    """Parsed as a GitHub table, a cell holds exactly the text, no markup, and the row keeps its cells."""
+    tokens = PARSER.parse(f"| h | i |\n|---|---|\n| {markdown(text)} | end |\n")
+    cells = [texts(t.children or []) for t in tokens if t.type == "inline"]
+    assert cells == ["h", "i", one_line(text), "end"]
+
+
+@given(nasty)
+@example("1. x")
+@example("- x")
+@example("#")
+@example("---")
+def test_a_markdown_paragraph_reads_as_written(text: str) -> None:
+    """A question that starts like a list or a heading is still a paragraph."""
+    tokens = PARSER.parse(markdown(text))
+    assert [t.type for t in tokens if t.nesting == 1] == (["paragraph_open"] if one_line(text) else [])
+    assert "".join(texts(t.children or []) for t in tokens if t.type == "inline") == one_line(text)
+
+
+MACROS = {
+    r"\textbackslash{}": "\\", r"\textasciicircum{}": "^", r"\textasciitilde{}": "~", r"\textless{}": "<",
+    r"\textgreater{}": ">", r"\textbar{}": "|", r"\textquotedbl{}": '"', "$-$": "−", r"$\pm$": "±",
+    r"$\times$": "×", r"$\rightarrow$": "→", r"$\Delta$": "Δ", r"\textemdash{}": "—",
+}  # fmt: skip
+TOKEN = re.compile(
+    "|".join(map(re.escape, MACROS)) + r"|\\[{}$&%#_]|[-'`]\{\}|^\{[\[*]\}|[-'](?![-'])|[^\\{}$&%#_^~<>|\"\-`']"
+)
+
+
+@given(nasty)
+@example("a−b ± c × d → e Δ — f")
+def test_latex_reads_as_written(text: str) -> None:
+    """Every token is a harmless character or one of the known escapes, and together they spell the text."""
+    written, spelt, at = latex(text), "", 0
+    while at < len(written):
+        token = TOKEN.match(written, at)
+        assert token is not None, f"unescaped at {written[at:]!r}"
+        found = token.group()
+        spelt += MACROS.get(found, found.strip("{}") or found[-1] if found[0] != "\\" else found[-1])
+        at = token.end()
+    assert spelt == one_line(text)
+
+
+@given(st.text())
+def test_one_line_is_one_line_of_printable_text(text: str) -> None:
+    """No line break or control character survives, for whatever a name contains."""
+    assert len(one_line(text).splitlines()) <= 1
+    assert one_line(one_line(text)) == one_line(text)

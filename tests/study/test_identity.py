@@ -1,0 +1,106 @@
+"""A Trial's id: equal for equal trainings on any machine, different for different ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ablate.study.identity import ENGINE_REVISION, digest, engine_revision, revision_of, trial_id, without_paths
+from ablate.study.study import VISION
+
+RECIPE: dict[str, Any] = {
+    "model": {"dim": 16, "position": {"name": "sincos2d", "temperature": 10000.0}, "dropout": 0.0},
+    "data": {"source": "imagefolder:/some/where", "image_size": 8},
+    "augment": {"randaug": "off", "flip": False},
+    "schedule": {"warmup_steps": None, "batch_size": 64},
+}
+
+
+def _id(recipe: dict[str, Any] = RECIPE, seed: int = 0, **options: str) -> str:
+    return trial_id(recipe, seed, **{"trainable": VISION, "revision": "1", "data_fingerprint": "d", **options})
+
+
+def test_the_id_of_a_recipe_is_fixed() -> None:
+    """A golden value: results that are stored are found again by every later version."""
+    assert _id() == "0f216af97b7ccf9f"
+
+
+def test_everything_that_decides_the_outcome_is_in_the_id() -> None:
+    """Seed, data, revision, training code, and every field of the Recipe."""
+    changed = {**RECIPE, "schedule": {"warmup_steps": 0, "batch_size": 64}}
+    one = {**RECIPE, "model": {**RECIPE["model"], "dropout": 0}}
+    different = [_id(), _id(seed=1), _id(data_fingerprint="e"), _id(revision="2"), _id(trainable="a:b"), _id(changed)]
+    assert len({*different, _id(one)}) == len(different) + 1
+
+
+def test_the_path_of_the_data_is_not_in_the_id() -> None:
+    """What lies there is, by its fingerprint; and the Recipe given stays as it was."""
+    moved = {**RECIPE, "data": {**RECIPE["data"], "source": "imagefolder:/elsewhere"}}
+    assert _id(moved) == _id()
+    assert without_paths(RECIPE)["data"]["source"] == "imagefolder"
+    assert RECIPE["data"]["source"] == "imagefolder:/some/where"
+
+
+def test_a_users_recipe_is_in_the_id_as_it_is() -> None:
+    """What looks like a path of the vision trainer's is a value like others in somebody else's Recipe."""
+    moved = {**RECIPE, "data": {**RECIPE["data"], "source": "imagefolder:/elsewhere"}}
+    assert _id(moved, trainable="a:b") != _id(trainable="a:b")
+
+
+def _shuffled(value: Any, order: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: _shuffled(value[key], order) for key in order(list(value))}
+
+
+@given(st.randoms())
+def test_the_order_of_keys_is_not_in_the_id(random: Any) -> None:
+    """Two mappings that are equal have one id, in whatever order they were written."""
+    assert _id(_shuffled(RECIPE, lambda keys: random.sample(keys, len(keys)))) == _id()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_json_cannot_hold_has_no_digest(value: float) -> None:
+    """NaN is not equal to itself and may not stand for anything."""
+    with pytest.raises(ValueError, match="JSON"):
+        digest({"a": value})
+
+
+def test_values_of_different_types_differ() -> None:
+    """1, 1.0, true and "1" are four values."""
+    assert len({digest(value) for value in (1, 1.0, True, "1")}) == 4
+
+
+def test_the_revision_of_our_own_parts_is_the_engines() -> None:
+    """A Recipe of the catalogue's parts needs no more."""
+    kinds = ("stem", "position", "attention", "feed_forward", "norm", "readout", "head")
+    assert engine_revision({"model": {kind: {"name": "x"} for kind in kinds}}) == ENGINE_REVISION
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def train(): ...",
+        "async def train(): ...",
+        "class train: ...",
+        "train = print",
+        "train: object = print",
+        "from os import getcwd as train",
+        "from os import *",
+        "if True:\n    def train(): ...",
+        "try:\n    import a\nexcept ImportError:\n    train = None",
+    ],
+)
+def test_a_function_is_found_however_it_is_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    """Definitions, assignments and imports at the top of the module, without importing it."""
+    name = f"bound_{abs(hash(source))}"
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert len(revision_of(f"{name}:train")) == 16
+    if "*" not in source:
+        with pytest.raises(ValueError, match="defines no function 'tran'"):
+            revision_of(f"{name}:tran")

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablate.study.study import Study
+from ablate.tracking.delivery import Delivery, DeliveryReport
+from ablate.tracking.disk import Lock
+from ablate.tracking.live import LiveDelivery
+from ablate.tracking.mlflow_store import MlflowStore
+from ablate.tracking.record import Record
+from ablate.tracking.results import collect
+from ablate.tracking.spool import Spool
+
+Train = Callable[..., Record]
+
+
+def ids_of(study: Study) -> tuple[str, ...]:
+    return tuple(trial.id for trial in study.trials)
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    until = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def test_what_was_trained_is_delivered_once(fake_store: Any, spool: Spool, study: Study, train: Train):
+    """The first delivery writes all outcomes with their artifacts, the second finds them there."""
+    for index in range(4):
+        train(study, index)
+    delivery = Delivery(fake_store, spool, study)
+    records = spool.records(ids_of(study)).values()
+    assert delivery.deliver_all(records) == DeliveryReport(delivered=ids_of(study))
+    assert delivery.deliver_all(records) == DeliveryReport(already=ids_of(study))
+    assert fake_store.calls == 4
+    assert fake_store.runs[study.slug, study.trials[0].id][1] == {"per_example.npz": b"examples"}
+
+
+def test_an_outage_is_reported_and_loses_nothing(fake_store: Any, spool: Spool, study: Study, train: Train):
+    """The reason is told, nothing is raised, and the next delivery does it."""
+    record = train(study)
+    delivery = Delivery(fake_store, spool, study)
+    fake_store.down = "the server is asleep"
+    report = delivery.deliver_all([record])
+    assert report == DeliveryReport(undelivered=(record.trial_id,), reason="the server is asleep")
+    fake_store.down = ""
+    assert delivery.deliver_all([record]) == DeliveryReport(delivered=(record.trial_id,))
+
+
+def test_one_refused_record_does_not_stop_the_others(
+    fake_store: Any, spool: Spool, study: Study, train: Train, monkeypatch: pytest.MonkeyPatch
+):
+    """It alone is undelivered, with the reason."""
+    from ablate.tracking.store import StoreUnavailable
+
+    for index in range(3):
+        train(study, index)
+    deliver = fake_store.deliver
+
+    def picky(study: Study, record: Record, artifacts: Any) -> None:
+        if record.trial_id == study.trials[0].id:
+            raise StoreUnavailable("I do not like it")
+        deliver(study, record, artifacts)
+
+    monkeypatch.setattr(fake_store, "deliver", picky)
+    first, second, third = ids_of(study)[:3]
+    report = Delivery(fake_store, spool, study).deliver_all(spool.records(ids_of(study)).values())
+    assert report == DeliveryReport(delivered=(second, third), undelivered=(first,), reason="I do not like it")
+
+
+def test_two_processes_do_not_deliver_at_once(fake_store: Any, spool: Spool, study: Study, train: Train):
+    """While another one delivers from this spool, this one waits its time and then says so."""
+    record = train(study)
+    with Lock(spool.root / "delivery.lock") as lock:
+        assert lock.acquire()
+        report = Delivery(fake_store, spool, study).deliver_all([record], wait_s=0.1)
+    assert report == DeliveryReport(undelivered=(record.trial_id,), reason="another process is delivering")
+    assert fake_store.calls == 0
+
+
+def test_a_server_that_was_down_gets_everything_once(
+    spool: Spool,
+    study: Study,
+    train: Train,
+    port: int,
+    tmp_path: Path,
+    serve: Callable[[Path, int], AbstractContextManager[str]],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Down: undelivered, and nothing lost. Up: delivered. Again: already there. Runs and points are counted."""
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    for index in range(4):
+        train(study, index, rows=5)
+    records = list(spool.records(ids_of(study)).values())
+    delivery = Delivery(MlflowStore(f"http://127.0.0.1:{port}"), spool, study)
+    down = delivery.deliver_all(records)
+    assert down.undelivered == ids_of(study)
+    assert "127.0.0.1" in down.reason
+    assert collect(study, spool, delivery.store) == spool.records(ids_of(study))
+    with serve(tmp_path / "server", port) as uri:
+        assert delivery.deliver_all(records) == DeliveryReport(delivered=ids_of(study))
+        assert delivery.deliver_all(records) == DeliveryReport(already=ids_of(study))
+        again = Delivery(MlflowStore(uri), spool, study).deliver_all(records)
+        assert again == DeliveryReport(already=ids_of(study))
+        client = MlflowClient(uri)
+        experiment = client.get_experiment_by_name(study.slug)
+        assert experiment is not None
+        runs = client.search_runs([experiment.experiment_id])
+        assert len(runs) == 2 + 4
+        trials = [run for run in runs if run.data.tags["ablate.kind"] == "trial"]
+        assert sorted(run.data.tags["ablate.trial_id"] for run in trials) == sorted(ids_of(study))
+        assert [len(client.get_metric_history(run.info.run_id, "accuracy")) for run in trials] == [5] * 4
+
+
+def test_live_delivery_shows_curves_and_then_results(fake_store: Any, spool: Spool, study: Study):
+    """A running Trial is in the Store with its rows so far; once finished it is delivered by the end of the block."""
+    trial = study.trials[0]
+    claim = spool.claim(trial, study.trainable, "")
+    assert claim is not None
+    with LiveDelivery(fake_store, spool, study, every_s=0.02) as live, claim:
+        _ = claim.folder
+        claim.report(0, {"loss": 1.0})
+        wait_for(lambda: (study.slug, trial.id) in fake_store.runs)
+        assert fake_store.runs[study.slug, trial.id][0].status == "running"
+        claim.report(1, {"loss": 0.5})
+        wait_for(lambda: len(fake_store.runs[study.slug, trial.id][0].history) == 2)
+        claim.finish({"loss": 0.5}, {})
+    assert live.report == DeliveryReport(delivered=(trial.id,))
+    assert fake_store.runs[study.slug, trial.id][0].status == "finished"
+
+
+def test_live_delivery_writes_only_what_is_new(fake_store: Any, spool: Spool, study: Study, train: Train):
+    """Passes without news do not touch the Store, and a Trial that it held already is told apart."""
+    first = train(study, 0)
+    Delivery(fake_store, spool, study).deliver_all([first])
+    with LiveDelivery(fake_store, spool, study, every_s=0.01) as live:
+        second = train(study, 1)
+        wait_for(lambda: fake_store.runs.get((study.slug, second.trial_id), (second,))[0].status == "finished")
+        time.sleep(0.1)
+    assert set(live.report.delivered) == {second.trial_id}
+    assert live.report.already == (first.trial_id,)
+    assert fake_store.calls <= 1 + 1 + 5  # the second may have been seen running, a row at a time
+
+
+def test_live_delivery_survives_an_outage(fake_store: Any, spool: Spool, study: Study, train: Train):
+    """Nothing is raised while the Store is down; when it comes back, everything is there at the end."""
+    fake_store.down = "asleep"
+    with LiveDelivery(fake_store, spool, study, every_s=0.01) as live:
+        record = train(study)
+        time.sleep(0.1)
+        assert fake_store.runs == {}
+        fake_store.down = ""
+    assert live.report == DeliveryReport(delivered=(record.trial_id,))
+
+
+@pytest.mark.parametrize("trouble", [RuntimeError("a bug"), OSError("disk full")])
+def test_live_delivery_raises_nothing(spool: Spool, study: Study, train: Train, trouble: Exception):
+    """Even a store that cannot be made is a reason in the report, and the training goes on."""
+
+    def make() -> Any:
+        raise trouble
+
+    with LiveDelivery(make, spool, study, every_s=0.01) as live:
+        record = train(study)
+        time.sleep(0.05)
+    assert live.report.undelivered == (record.trial_id,)
+    assert str(trouble) in live.report.reason
+
+
+def test_stopping_takes_no_longer_than_it_may(
+    fake_store: Any, spool: Spool, study: Study, train: Train, monkeypatch: pytest.MonkeyPatch
+):
+    """With a Store that hangs, stop returns within its time and says what is undelivered (bound: 0.3 s + 2 s)."""
+    hanging = threading.Event()
+    monkeypatch.setattr(fake_store, "deliver", lambda *arguments: hanging.wait(20))
+    record = train(study)
+    live = LiveDelivery(fake_store, spool, study, every_s=0.01)
+    live.start()
+    start = time.monotonic()
+    report = live.stop(timeout_s=0.3)
+    assert time.monotonic() - start < 2.3
+    assert report.undelivered == (record.trial_id,)
+    assert "0.3 s" in report.reason
+    hanging.set()
+
+
+def test_results_come_from_the_spool_and_then_from_the_store(
+    fake_store: Any, spool: Spool, study: Study, train: Train, tmp_path: Path, record_of: Callable[..., Record]
+):
+    """In a fresh folder the Store's Records are fetched with their artifacts, kept, and not asked for again."""
+    mine = train(study, 0)
+    Delivery(fake_store, spool, study).deliver_all([mine])
+    fresh = Spool(tmp_path / "elsewhere")
+    failed = record_of(study, 1, status="failed", cause="diverged", metrics={})
+    fake_store.deliver(study, failed, {})
+    assert collect(study, fresh, fake_store) == {mine.trial_id: mine, failed.trial_id: failed}
+    assert fresh.artifact(mine.trial_id, "per_example.npz") is not None
+    assert collect(study, fresh, None) == {mine.trial_id: mine, failed.trial_id: failed}
+    assert [p.name for p in fresh.root.iterdir()] == ["trials"]
+
+
+def test_a_success_elsewhere_beats_a_failure_here(
+    fake_store: Any, spool: Spool, study: Study, record_of: Callable[..., Record]
+):
+    """What another machine finished counts, and the spool keeps it."""
+    claim = spool.claim(study.trials[0], study.trainable, "")
+    assert claim is not None
+    with claim:
+        _ = claim.folder
+        claim.fail("error", "out of luck")
+    done = record_of(study)
+    fake_store.deliver(study, done, {})
+    assert collect(study, spool, fake_store) == {done.trial_id: done}
+    assert spool.record(done.trial_id) == done
+
+
+def test_results_without_a_store_are_those_of_the_spool(
+    fake_store: Any, spool: Spool, study: Study, train: Train, caplog: pytest.LogCaptureFixture
+):
+    """An unreachable Store is a warning, not an error."""
+    record = train(study)
+    fake_store.down = "asleep"
+    assert collect(study, spool, fake_store) == {record.trial_id: record}
+    assert "asleep" in caplog.text
