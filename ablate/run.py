@@ -60,7 +60,7 @@ def run_study(study: Study, options: RunOptions) -> int:
             records = collect(study, spool, None)
             report = _report(study, records, options, store, delivered)
     except Timeout:
-        return _mistake(f"another `ablate run` of {study.slug} is at work here; it resumes nothing that this one could")
+        return _mistake(_at_work(study, options.home))
     _show(report, delivered, store, console)
     return _last_line(study, records, trained=summary.trained, stopped=not summary.complete)
 
@@ -168,7 +168,9 @@ def _report(
     report = write_report(study, records, options.reports / study.slug)
     if not delivered.reason:
         try:
-            store.summarise(study, aggregates(report.comparison), list(report.files))
+            # Whole folders, so that the links between the report's files hold in the Store, too.
+            parts = sorted({report.folder / file.relative_to(report.folder).parts[0] for file in report.files})
+            store.summarise(study, aggregates(report.comparison), parts)
         except StoreUnavailable as error:
             logging.getLogger(__name__).warning("the report is not in the Store: %s", error)
     return report
@@ -214,6 +216,13 @@ def _only_driver(study: Study, home: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "study.lock", timeout=0):
         yield
+
+
+def _at_work(study: Study, home: Path) -> str:
+    return (
+        f"another `ablate run` of {study.slug} is at work in {home}, and a second one would only get in its way: wait "
+        f"for it, or stop it with Ctrl-C and give the command again; `ablate plan {study.path}` shows how far it is"
+    )
 
 
 def _no_data(study: Study) -> str:

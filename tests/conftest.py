@@ -18,6 +18,11 @@ for name in ("MLFLOW_TRACKING_URI", "ABLATE_DATA", "ABLATE_CHECKPOINT_INTERVAL_S
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # MLflow 3.17 loads runs with a strategy that SQLAlchemy 2.1 deprecates; nothing of ours can change it.
+    config.addinivalue_line("filterwarnings", "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
+
+
 @pytest.fixture
 def studies() -> Path:
     """The folder of the repository's own studies."""

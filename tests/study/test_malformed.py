@@ -23,7 +23,7 @@ SOURCE = Path(__file__).parents[2] / "studies" / "simplevit.yaml"
 NUMBERS = SOURCE.with_name("published.csv").read_bytes()
 TREE = read_document(SOURCE).tree
 PROFILES: list[str | None] = [None, *TREE["profiles"]]
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 Keys = tuple[Any, ...]
 

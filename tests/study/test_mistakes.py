@@ -137,7 +137,7 @@ MISTAKES = {
     "levels that contradict each other": (
         "\ndesign: one_at_a_time",
         "  epochs: {reference: one, levels: {¦two: {schedule: {epochs: 5, batch_size: 256}}}}\n\ndesign: factorial",
-        "'batch=128,epochs=two' contradicts itself: batch=128 sets 'schedule.batch_size' and epochs=two sets 'schedule.batch_size'",
+        "'batch=128,epochs=two' contradicts itself: batch=128 sets 'schedule.batch_size' and epochs=two",
     ),
     "listed baseline": ("  original:", "  ¦baseline:", "'baseline' is the base itself"),
     "trainable form": (
