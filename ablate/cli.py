@@ -5,7 +5,9 @@ Exit codes: 0 all is well, 1 a Trial failed or the run was stopped, 2 a mistake 
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -143,20 +145,25 @@ def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("st
 
     try:
         write_starter(path)
+    except FileExistsError:
+        _mistake(f"{path} exists already; name another file")
     except OSError as error:
-        _mistake(f"cannot write {path}: {error}")
+        _mistake(f"cannot write {path}: {error.strerror}")
     typer.echo(f"wrote {path}; try: ablate plan {path}, then: ablate run {path}")
 
 
 @app.command()
 def ui(
     tracking_uri: Tracking = None,
-    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
 ) -> None:
     """Open MLflow's UI on the runs."""
-    from ablate.tracking.ui import serve
+    from ablate.tracking.ui import NoRuns, serve
 
-    raise typer.Exit(serve(tracking_uri, port))
+    try:
+        raise typer.Exit(serve(tracking_uri, port))
+    except NoRuns as error:
+        _mistake(str(error))
 
 
 def _version(value: bool) -> None:
@@ -194,6 +201,9 @@ def _mistake(message: str) -> NoReturn:
 
 def main() -> None:
     """The `ablate` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show × or − shows ? instead
+            stream.reconfigure(errors="replace")
     app(prog_name="ablate")
 
 

@@ -1,9 +1,13 @@
 """Random draws keyed by what they are for, so that no draw depends on how many were made before it.
 
 Every random stream of a Trial (initial weights, data order, augmentation, dropout, mixing) is a function
-of (seed, purpose, step, image). A Variant therefore shares its baseline's luck wherever it can, a resumed
-Trial needs no generator's state, and CPU and GPU see the same numbers, since all are made here in numpy.
-The generator is SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) used as a counter-based hash.
+of (seed, purpose, step, image). A Variant therefore shares its baseline's luck wherever it can, and a resumed
+Trial needs no generator's state. Data order, augmentation and mixing are drawn here in numpy, the same for CPU
+and GPU. The generator is SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) used as a counter-based hash.
+
+Dropout is the exception: torch draws it, on the device that computes, from a generator that is seeded for each
+update. CPU and GPU therefore drop other units, and since its layers draw one after another, a Variant that adds
+a layer with dropout, or changes the shape of one, has other luck in all that follow within the update.
 """
 
 from __future__ import annotations

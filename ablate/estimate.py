@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -102,10 +104,10 @@ def training_images(recipe: Recipe) -> int:
     """Images in the training split; ImageNet-1k's number where the folder is not on this machine."""
     data = recipe.data
     location = data.location()
-    if location is None:
-        whole = PACKAGED_IMAGES[data.source]
-    elif (location / "train").is_dir():
-        whole = sum(len(files) for _, _, files in os.walk(location / "train"))
-    else:
-        whole = IMAGENET_IMAGES
+    whole = PACKAGED_IMAGES[data.source] if location is None else _files_in(location / "train") or IMAGENET_IMAGES
     return round(whole * (1 - data.test_fraction) * (1 - data.val_fraction))
+
+
+@cache
+def _files_in(folder: Path) -> int:
+    return sum(len(files) for _, _, files in os.walk(folder))

@@ -29,14 +29,13 @@ class Plan:
     estimate: Estimate
     slots: int
 
-    def open(self) -> list[Trial]:
-        """Trials that a run would train."""
-        return [t for t in self.study.trials if self.states[t.id] != "finished"]
+    left: tuple[Trial, ...]
+    """Trials that a run would train."""
 
     def seconds_left(self) -> float | None:
         """Wall time of a run, s, with the Trials shared out evenly over the slots."""
-        left = self.estimate.total(t.id for t in self.open())
-        return None if left is None else left / min(self.slots, max(1, len(self.open())))
+        left = self.estimate.total(t.id for t in self.left)
+        return None if left is None else left / min(self.slots, max(1, len(self.left)))
 
     def as_json(self, *, full: bool) -> dict[str, Any]:
         """The plan for programs; ``full`` adds every resolved Recipe."""
@@ -74,29 +73,46 @@ class Plan:
 def make_plan(study: Study, records: Mapping[str, Record], finished: list[Record], slots: int) -> Plan:
     """Compare a study with what is known of its Trials; ``finished`` are Trials to estimate from."""
     states: dict[str, State] = {t.id: records[t.id].status if t.id in records else "new" for t in study.trials}
-    return Plan(study, states, estimate(study, finished), slots)
+    left = tuple(to_train(study, records, retry_diverged=False))
+    return Plan(study, states, estimate(study, finished), slots, left)
+
+
+def to_train(study: Study, records: Mapping[str, Record], *, retry_diverged: bool) -> list[Trial]:
+    """Trials without a result. A divergence is one: the same Recipe would diverge again."""
+
+    def settled(record: Record | None) -> bool:
+        if record is None:
+            return False
+        diverged = record.status == "failed" and record.cause == "diverged"
+        return record.status == "finished" or (diverged and not retry_diverged)
+
+    return [trial for trial in study.trials if not settled(records.get(trial.id))]
+
+
+_COUNTS = ("new", "begun", "finished", "failed")
 
 
 def render_plan(plan: Plan) -> RenderableType:
     """The plan for the terminal."""
     study = plan.study
     table = Table(title=f"{study.name}, profile {study.profile}: {study.question}", title_justify="left", box=None)
-    for heading in ("Variant", "changes against the baseline", "new", "finished", "failed"):
-        table.add_column(heading, justify="right" if heading in {"new", "finished", "failed"} else "left")
+    for heading in ("Variant", "changes against the baseline", *_COUNTS):
+        table.add_column(heading, justify="right" if heading in _COUNTS else "left")
     for variant in study.variants:
         states: list[str] = [plan.states[t.id] for t in study.trials if t.variant == variant.name]
         changes = [f"{field}: {_short(a)} → {_short(b)}" for field, (a, b) in variant.changes.items()]
-        finished, failed = states.count("finished"), states.count("failed")
-        counts = (len(states) - finished - failed, finished, failed)
+        begun = states.count("running") + states.count("interrupted")
+        counts = (states.count("new"), begun, states.count("finished"), states.count("failed"))
         table.add_row(Text(variant.name), Text("\n".join(changes) or "–"), *map(str, counts))
     return Group(table, Text("\n".join(["", *_summary(plan)])))
 
 
 def _summary(plan: Plan) -> list[str]:
-    study, count = plan.study, len(plan.open())
+    study, count = plan.study, len(plan.left)
+    finished = sum(state == "finished" for state in plan.states.values())
     lines = [
         f"{len(study.variants)} Variants x {len(study.seeds)} seeds = {len(study.trials)} Trials: "
-        f"{len(study.trials) - count} finished, {count} to train"
+        f"{finished} finished, {count} to train"
     ]
     if study.data_fingerprint == ABSENT:
         source = study.baseline.recipe["data"]["source"]

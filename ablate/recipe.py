@@ -194,8 +194,16 @@ class InceptionCrop(Section):
 
     min_area: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05
     """Smallest share of the image's area (SimpleViT .05; timm and torchvision .08)."""
-    max_aspect: Annotated[float, Field(ge=1.0)] = 4 / 3
-    """Largest ratio of the sides; the smallest is its inverse."""
+    min_aspect: Annotated[float, Field(gt=0.0)] = 0.75
+    """Smallest ratio of width to height."""
+    max_aspect: Annotated[float, Field(gt=0.0)] = 1.33
+    """Largest ratio of width to height (SimpleViT 1.33; timm and torchvision 4/3)."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> InceptionCrop:
+        if self.min_aspect > self.max_aspect:
+            raise ValueError("min_aspect must not be larger than max_aspect")
+        return self
 
 
 class RandAugment(Section):
@@ -204,7 +212,10 @@ class RandAugment(Section):
     layers: Annotated[int, Field(gt=0)] = 2
     """Operations applied to each image, N of the paper."""
     level: Annotated[float, Field(gt=0.0, le=30.0)] = 10.0
-    """Magnitude, M of the paper; 10 is each operation's full range."""
+    """Magnitude, M of the paper, in big_vision's formulas; 10 is the published setting.
+
+    It is no even scale of strength: Color, Contrast, Brightness and Sharpness do nothing at 5, and at levels 3, 5,
+    10 and 15 Posterize keeps 1, 2, 4 and 6 bits and Solarize inverts from 76, 128, 0 and 128 on."""
     probability: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """With which each operation is applied (1 in the paper, .5 in timm)."""
 

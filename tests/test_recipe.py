@@ -74,6 +74,13 @@ def test_the_warm_up_is_given_in_one_unit(tree: dict[str, Any], steps: int, epoc
             Recipe.model_validate(tree)
 
 
+def test_the_limits_of_the_crop_are_ordered() -> None:
+    """A smallest aspect ratio above the largest is a mistake."""
+    assert InceptionCrop(min_aspect=2.0, max_aspect=2.0).max_aspect == 2.0
+    with pytest.raises(ValidationError, match="min_aspect must not be larger than max_aspect"):
+        InceptionCrop(min_aspect=1.5, max_aspect=1.4)
+
+
 def test_only_sections_that_can_be_off_have_defaults() -> None:
     """No default hides in the Recipe itself: what a study does not say stands in a section it asked for by name."""
 

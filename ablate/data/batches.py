@@ -30,6 +30,9 @@ from ablate.recipe import Augment, Data
 _CPU = torch.device("cpu")
 _READ_AHEAD = 2
 """Batches decoded while another is in use, for sources that read files."""
+_AT_ONCE = 2**22
+"""Pixel values augmented in one go where images lie in memory; below some thousands of images, what each
+operation costs to start is most of its time."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class TrainBatches:
         self._seed = seed
         self._batch_size = batch_size
         self._device = device
+        values = batch_size * data.channels * data.image_size**2
+        self._batches_at_once = 1 if train_set.decodes else max(1, _AT_ONCE // values)
         randaug = augment.randaug
         self._randaug = None if randaug == "off" else RandAugmenter(randaug, data.image_size)
 
@@ -89,13 +94,17 @@ class TrainBatches:
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
         used = self.order(epoch)[start * self._batch_size : self.steps_per_epoch * self._batch_size]
-        chunks = used.split(self._batch_size) if len(used) else ()
+        chunks = used.split(self._batches_at_once * self._batch_size) if len(used) else ()
 
         def read(positions: Tensor) -> Tensor:
             return self._read(epoch, positions)
 
-        for step, (positions, images) in enumerate(_reading(self._set, chunks, read), start):
-            yield self._batch(epoch, epoch * self.steps_per_epoch + step, positions, images)
+        step = epoch * self.steps_per_epoch + start
+        for chunk, cut in _reading(self._set, chunks, read):
+            looks = self._augmented(epoch, chunk, cut)
+            for positions, images in zip(chunk.split(self._batch_size), looks.split(self._batch_size), strict=True):
+                yield self._batch(epoch, step, positions, images)
+                step += 1
 
     def _read(self, epoch: int, positions: Tensor) -> Tensor:
         """The images before anything but the crop happened to them, uint8."""
@@ -106,14 +115,18 @@ class TrainBatches:
         boxes = inception_boxes(crop, self._set.sizes(positions), self._seed, epoch, indices)
         return self._set.images(positions, boxes)
 
-    def _batch(self, epoch: int, step: int, positions: Tensor, images: Tensor) -> Batch:
-        indices = self._set.indices[positions]
-        keys = indices.numpy()
+    def _augmented(self, epoch: int, positions: Tensor, images: Tensor) -> Tensor:
+        """What happens to each image by itself after the crop: any number of batches gives the same bits."""
+        keys = self._set.indices[positions].numpy()
         images = images.to(self._device)
         if self._augment.flip:
             images = flip(images, self._seed, epoch, keys)
         if self._randaug is not None:
             images = self._randaug(images, self._seed, epoch, keys)
+        return images
+
+    def _batch(self, epoch: int, step: int, positions: Tensor, images: Tensor) -> Batch:
+        keys = self._set.indices[positions].numpy()
         batch = _finished(self._set, positions, images, self._data, self._device)
         mixup = self._augment.mixup
         if mixup == "off":

@@ -32,8 +32,7 @@ def inception_boxes(
     """
     draw = draws.uniform(seed, "crop", epoch, indices, 4 * _ATTEMPTS).reshape(-1, _ATTEMPTS, 4)
     tall, wide = sizes[:, :1], sizes[:, 1:]
-    narrowest = 1.0 / settings.max_aspect
-    aspect = narrowest + draw[..., 0] * (settings.max_aspect - narrowest)
+    aspect = settings.min_aspect + draw[..., 0] * (settings.max_aspect - settings.min_aspect)
     smallest, largest = settings.min_area * tall * wide, tall * wide
     low, high = np.rint(np.sqrt(smallest / aspect)), np.rint(np.sqrt(largest / aspect))
     high = np.where(np.rint(high * aspect) > wide, np.floor((wide + 0.5 - 1e-7) / aspect), high)

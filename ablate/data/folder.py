@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ablate.data.area import centre_view
 from ablate.data.errors import DataError
 from ablate.data.image_sets import Boxes
 
@@ -23,8 +24,8 @@ _CONVERTIBLE = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCb
 class FolderImages:
     """Image files, converted to gray or RGB, cropped and resized as they are read.
 
-    Resizing is PIL's bilinear filter, which smooths when it shrinks. big_vision does not smooth training
-    crops, and averages over areas for evaluation.
+    As in big_vision, training crops are resized bilinearly without antialiasing, and truncated; evaluation
+    averages over areas (`ablate.data.area`). Both see the full image, whatever its size.
     """
 
     decodes = True
@@ -81,19 +82,21 @@ class FolderImages:
             if isinstance(error, DataError):
                 raise
             raise DataError(f"cannot read the image {path}: {error}") from error
-        return np.asarray(square, dtype=np.uint8).reshape(self._size, self._size, self._channels)
+        return square
 
-    def _cut(self, image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    def _cut(self, image: Image.Image, box: tuple[int, int, int, int]) -> NDArray[np.uint8]:
         top, left, height, width = box
         region = image.crop((left, top, left + width, top + height)).convert(self._mode)
-        return region.resize((self._size, self._size), Image.Resampling.BILINEAR)
+        # PIL's `resize` would smooth where it shrinks; its transform by extent looks at four pixels only.
+        extent = (0, 0, width, height)
+        square = region.transform((self._size, self._size), Image.Transform.EXTENT, extent, Image.Resampling.BILINEAR)
+        return self._array(square)
 
-    def _centre(self, image: Image.Image) -> Image.Image:
-        scale = self._eval_resize / min(image.size)
-        width, height = round(image.width * scale), round(image.height * scale)
-        resized = image.convert(self._mode).resize((width, height), Image.Resampling.BILINEAR)
-        left, top = (width - self._size) // 2, (height - self._size) // 2
-        return resized.crop((left, top, left + self._size, top + self._size))
+    def _centre(self, image: Image.Image) -> NDArray[np.uint8]:
+        return centre_view(self._array(image.convert(self._mode)), self._eval_resize, self._size)
+
+    def _array(self, image: Image.Image) -> NDArray[np.uint8]:
+        return np.asarray(image, dtype=np.uint8).reshape(image.height, image.width, self._channels)
 
 
 def _opened(path: Path) -> Image.Image:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
+
+from ablate.trainable import Diverged
 
 
 def checked_metrics(metrics: Any, origin: str) -> dict[str, float]:
@@ -29,11 +32,16 @@ def checked_metrics(metrics: Any, origin: str) -> dict[str, float]:
 
 
 def final_metrics(metrics: Any, metric: str) -> dict[str, float]:
-    """What a Trainable returned, checked. Raises KeyError-like ValueError where the study's metric is missing."""
+    """What a Trainable returned, checked.
+
+    Raises ValueError where the study's metric is missing, and `Diverged` where it is NaN or infinite.
+    """
     checked = checked_metrics(metrics, "what the Trainable returns")
     if metric not in checked:
         returned = ", ".join(checked) or "nothing"
         raise ValueError(
             f"the Trainable returned no metric {metric!r}, which the study compares; it returned: {returned}"
         )
+    if not math.isfinite(checked[metric]):
+        raise Diverged(f"the Trainable returned {checked[metric]} as its {metric}")
     return checked

@@ -14,7 +14,10 @@ from ablate.tracking.record import Record
 
 @dataclass(frozen=True)
 class Pack:
-    """An ordered list of Trials that one job runs in one warm process."""
+    """The Trials that one job chooses from, in their order, and what it needs to train them in one warm process.
+
+    Jobs side by side are given the same open Trials; the spool's locks share them out.
+    """
 
     trials: tuple[Trial, ...]
     trainable: str
@@ -28,7 +31,8 @@ class Pack:
     """Folder of the invocation, see `RunFolder`."""
     slot: Slot
     import_paths: tuple[Path, ...] = ()
-    """Put in front of ``sys.path``: where a Trainable of the user's own is found."""
+    """Put at the end of ``sys.path``: where a Trainable of the user's own is found. At the end, so that a file
+    beside a study cannot stand in for a module of Python's own or of an installed package."""
     attached: bool = True
     """Whether the job stops when its driver is gone. False: it was submitted and left."""
     failed_before: Mapping[str, float] = field(default_factory=dict)

@@ -8,7 +8,6 @@ balance themselves, and a second driver with the same Trials is one more set of 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -27,7 +26,7 @@ from ablate.tracking.spool import Spool
 POLL_S = 0.2
 #: How often the spool is looked through for Trials that somebody has settled, s.
 SCAN_S = 1.0
-#: A Trial whose process died this often in one invocation is given up as `lost`.
+#: A Trial whose process died this often in one invocation, without getting further in between, is given up as `lost`.
 MAX_STRIKES = 2
 #: So many jobs in a row that died without touching a Trial mean that no job will get further,
 MAX_FRUITLESS = 3
@@ -90,6 +89,21 @@ class _Active:
         return read_status(self.pack.status_file) or JobStatus()
 
 
+@dataclass(frozen=True)
+class _Strikes:
+    """Deaths of processes with one Trial in their hands, since it last got further."""
+
+    count: int = 0
+    furthest: int | None = None
+    """The highest step that the Trial had reported when one of them died."""
+
+    def one_more(self, step: int | None) -> _Strikes:
+        """After another death, with ``step`` reported last: progress forgives the deaths before it."""
+        if step is not None and (self.furthest is None or step > self.furthest):
+            return _Strikes(1, step)
+        return _Strikes(self.count + 1, self.furthest)
+
+
 class _Run:
     """The jobs of one call of `run_trials`."""
 
@@ -111,7 +125,7 @@ class _Run:
         self.observer = observer
         self.stop = stop
         self.active: dict[str, _Active] = {}
-        self.strikes: Counter[str] = Counter()
+        self.strikes: dict[str, _Strikes] = {}
         self.fruitless = 0
         self.submitted = 0
 
@@ -187,17 +201,19 @@ class _Run:
 
     def _strike(self, active: _Active, trial_id: str, reason: str) -> None:
         """Count the death of a process against the Trial in its hands, and give that up in the end."""
-        self.strikes[trial_id] += 1
-        deaths = self.strikes[trial_id]
+        row = self.spool.last_row(trial_id)
+        strikes = self.strikes.get(trial_id, _Strikes()).one_more(row.step if row else None)
+        self.strikes[trial_id] = strikes
         trial = self.ledger.open.get(trial_id)
         if trial is not None:
             self.observer.noticed(f"{active.slot.name}: {reason}, while it trained {trial.variant} seed {trial.seed}")
-        if trial is None or deaths < MAX_STRIKES or not self.ledger.is_open(trial_id):
+        if trial is None or strikes.count < MAX_STRIKES or not self.ledger.is_open(trial_id):
             return
         claim = self.spool.claim(trial, active.pack.trainable, active.pack.data_fingerprint)
         if claim is not None:  # else another slot has begun it already, and its death will be the next strike
             with claim:
-                claim.fail("lost", f"its process died {deaths} times: {reason}", active.job.log_tail())
+                error = f"its process died {strikes.count} times without getting any further: {reason}"
+                claim.fail("lost", error, active.job.log_tail())
 
     def _count_fruitless(self, active: _Active, reason: str | None) -> None:
         """Raise `ExecutionError` when jobs keep ending before they have touched a Trial."""

@@ -6,6 +6,7 @@ to reach processes that share nothing but a file system with the driver, now and
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import signal
 import time
@@ -41,11 +42,16 @@ class Stop:
         return self.requests >= 2
 
     def request(self) -> None:
-        """Ask once more. Safe to call from a signal handler."""
+        """Ask once more. Safe to call from a signal handler.
+
+        Where the file cannot be written (a full disk), workers do not learn of the first request; the second
+        one kills them all the same.
+        """
         self.requests += 1
         if self.requests == 1:
-            self._stop_file.parent.mkdir(parents=True, exist_ok=True)
-            self._stop_file.touch()
+            with contextlib.suppress(OSError):
+                self._stop_file.parent.mkdir(parents=True, exist_ok=True)
+                self._stop_file.touch()
         elif self.interrupt_in_process:
             raise KeyboardInterrupt
 

@@ -24,6 +24,7 @@ from ablate.execution.pack import Pack, PackSummary, is_settled
 from ablate.execution.report import JournalReport
 from ablate.execution.status import JobStatus, write_status
 from ablate.execution.stopping import StopWatch
+from ablate.execution.warm_up import warm_up
 from ablate.study.study import Trial
 from ablate.tracking.claim import Claim
 from ablate.tracking.environment import environment
@@ -54,6 +55,7 @@ def train_pack(pack: Pack, watch: StopWatch | None = None) -> PackSummary:
     write_status(pack.status_file, status)
     with import_paths(pack.import_paths):
         worker = _Worker(pack, watch)
+        warm_up(pack.trials, pack.trainable)
         for trial in pack.trials:
             if watch.requested():
                 break
@@ -144,9 +146,10 @@ def limit_torch_threads(threads: int) -> None:
 
 @contextmanager
 def import_paths(paths: tuple[Path, ...]) -> Iterator[None]:
-    """Put folders in front of ``sys.path`` for a while."""
+    """Put folders at the end of ``sys.path`` for a while, where they shadow no other module."""
     before = list(sys.path)
-    sys.path[:0] = [str(path) for path in paths]
+    sys.path.extend(str(path) for path in paths)
+    importlib.invalidate_caches()  # a module may have been written since Python last looked
     try:
         yield
     finally:

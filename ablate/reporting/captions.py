@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
-from ablate.reporting.comparison import Comparison
+from ablate.reporting.comparison import Comparison, published_columns
 from ablate.reporting.numbers import duration
+from ablate.reporting.statistics import first_step
 from ablate.study.study import Study
 
 NOT_TRAINED = "not trained"
+#: Before a published number that is only roughly known.
+ABOUT = "≈"
 
 
 def better(study: Study) -> str:
@@ -23,30 +26,119 @@ def plural(n: int, noun: str) -> str:
 
 def comparison_caption(comparison: Comparison) -> str:
     """What each column of the comparison table is."""
-    study, summary = comparison.study, comparison.summary
-    family = len(summary) - 1
     parts = [
-        f"{comparison.metric_title}, {better(study)}: mean over the seeds with a result ± half the width of its 95 % "
-        "t interval (n − 1 degrees of freedom); n counts seeds with a result of those planned.",
-        "Difference: Variant − baseline, paired by seed, over the seeds with a result on both sides; in brackets its "
-        "95 % t interval, not adjusted for the number of comparisons.",
+        f"{comparison.metric_title}, {better(comparison.study)}: {_MEANS}",
+        _COUNTS,
+        _DIFFERENCES,
+        *_tests(comparison, "Verdict: by the adjusted p at 0.05"),
+        *_limits(comparison),
+        *_parameters(comparison),
+        "Time: of training one Trial, mean over its seeds, as measured where it ran.",
+        *_published(comparison),
+        *_selection(comparison),
+    ]
+    return " ".join(parts)
+
+
+def paper_caption(comparison: Comparison) -> tuple[str, str]:
+    """Caption of the comparison in LaTeX, and the notes that stand below it."""
+    study = comparison.study
+    caption = (
+        f"{comparison.metric_title} of {study.name} at profile {study.profile} ({better(study)}): each Variant "
+        f"against the baseline, {plural(len(study.seeds), 'seed')}."
+    )
+    notes = [
+        f"{comparison.metric_title}: {_MEANS}",
+        _COUNTS,
+        _DIFFERENCES,
+        *_tests(comparison, "*: a verdict, by the adjusted p at 0.05"),
+        *_limits(comparison),
+        *_parameters(comparison),
+        *_selection(comparison),
+    ]
+    return caption, " ".join(notes)
+
+
+def published_caption(comparison: Comparison) -> tuple[str, str]:
+    """Caption of the published numbers in LaTeX, and the notes that stand below them."""
+    study = comparison.study
+    caption = f"{comparison.metric_title} of {study.name} at profile {study.profile} beside published numbers."
+    return caption, " ".join([f"{comparison.metric_title}: {_MEANS}", *_published(comparison), *_selection(comparison)])
+
+
+_MEANS = "mean over the seeds with a result ± half the width of its 95 % t interval (n − 1 degrees of freedom)."
+_COUNTS = "n: seeds with a result of those planned."
+_DIFFERENCES = (
+    "Difference: Variant − baseline, paired by seed, over the seeds with a result on both sides; in brackets its "
+    "95 % t interval, not adjusted for the number of comparisons."
+)
+
+
+def _tests(comparison: Comparison, verdict: str) -> list[str]:
+    family, seeds = len(comparison.summary) - 1, len(comparison.study.seeds)
+    if not family:
+        return []
+    parts = [
         f"p: two-sided paired t test, adjusted by Holm's method over the {plural(family, 'comparison')} of this table. "
-        "Verdict: by the adjusted p at 0.05, so an interval may exclude zero without a verdict.",
+        f"{verdict}, so an interval may exclude zero without a verdict."
+    ]
+    if math.isfinite(t := first_step(family, seeds)):
+        parts.append(
+            f"With {plural(seeds, 'seed')} and {plural(family, 'comparison')} no Variant has a verdict unless one "
+            f"|t| exceeds {t:.1f}, a mean difference of {t / math.sqrt(seeds):.1f} standard deviations of the paired "
+            "differences: no verdict is not no effect."
+        )
+    return parts
+
+
+def _limits(comparison: Comparison) -> list[str]:
+    summary = comparison.summary
+    parts = [
         "The intervals speak of the luck of a seed (init, order, augmentation), not of the choice of held-out data, "
         "which all Trials share.",
         "A Trial without a result lowers n; nothing is imputed. Where seeds agree exactly, or n < 2, no interval.",
+        "A zero with a sign is a value of that sign, rounded.",
     ]
-    if summary["parameters"].notna().any():
-        parts.append("Parameters: trainable parameters.")
-    parts.append("Time: of training one Trial, mean over its seeds, as measured where it ran.")
-    parts += [
-        f"{column.label}: published numbers from {column.source}{f' ({column.note})' if column.note else ''}; "
-        "beside them, measured − published."
-        for column in study.published
+    if comparison.study.metric.unit == "%" and ((summary["high"] > 100) | (summary["low"] < 0)).any():
+        parts.append("A t interval knows nothing of 0 and 100 % and may reach beyond them.")
+    return parts
+
+
+def _parameters(comparison: Comparison) -> list[str]:
+    return ["Parameters: trainable parameters."] if comparison.summary["parameters"].notna().any() else []
+
+
+def _published(comparison: Comparison) -> list[str]:
+    columns = published_columns(comparison.study)
+    parts = [
+        f"{label}: published numbers from {column.source}{f' ({column.note})' if column.note else ''}."
+        for label, column in columns.items()
     ]
-    if study.selection:
-        parts.append(f"This is a selection of the study: {study.selection}.")
-    return " ".join(parts)
+    if columns:
+        parts.append(
+            "Beside published numbers, measured − published ± the half-width of the measured mean; what the published "
+            "ones owe to luck is not in it."
+        )
+    if any(text.startswith(ABOUT) for column in columns.values() for text in column.texts.values()):
+        parts.append(f"{ABOUT}: only roughly known, such as read off a plot.")
+    return parts
+
+
+def _selection(comparison: Comparison) -> list[str]:
+    return [f"This is a selection of the study: {text}."] if (text := comparison.study.selection) else []
+
+
+def changes_caption() -> str:
+    """What the table of changes lists."""
+    return (
+        "Every field of the Recipe in which a Variant differs from the baseline, and its value in both; all other "
+        "fields are the baseline's."
+    )
+
+
+def recipe_caption() -> str:
+    """What the table of the Recipe lists."""
+    return "Every value that decides the outcome of the baseline's Trials, beside the seed and the data."
 
 
 def failures_caption(comparison: Comparison) -> str:
@@ -95,7 +187,8 @@ def figure_captions(comparison: Comparison) -> dict[str, str]:
         "differences": (
             f"Difference to the baseline in {comparison.metric_title}, {better(study)}: mean over paired seeds with "
             "its unadjusted 95 % t interval; faint points are the single pairs. The marker is the verdict after Holm's "
-            f"correction. Diamonds, where drawn, are published differences. {wide}"
+            "correction. Open grey signs, where drawn, are published differences to the published baseline, one shape "
+            f"per source. {wide}"
         ),
         "curves": (
             "Learning curves against the baseline, one panel per Factor: mean over finished seeds, and the band from "
@@ -104,6 +197,6 @@ def figure_captions(comparison: Comparison) -> dict[str, str]:
         ),
         "trials": (
             f"Every Trial's {comparison.metric_title}, one marker shape per seed; the bar is the mean. Trials without "
-            f"a result are named at the right. {wide}"
+            f"a result are named at the right by seed and cause. {wide}"
         ),
     }

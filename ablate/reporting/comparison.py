@@ -12,7 +12,7 @@ import pandas as pd
 
 from ablate.reporting.frame import FINAL, trial_frame
 from ablate.reporting.statistics import MeanInterval, PairedDifference
-from ablate.study.study import Study, Variant
+from ablate.study.study import PublishedColumn, Study, Variant
 from ablate.tracking.record import Record
 
 #: The final metric that holds the number of trainable parameters, where a Trainable reports it.
@@ -54,8 +54,8 @@ def comparison(study: Study, records: Mapping[str, Record]) -> Comparison:
     done = trials[trials["metric"].notna()]
     summary["parameters"] = _mean_of(done, FINAL + PARAMETERS, summary)
     summary["seconds"] = _mean_of(done, "seconds", summary)
-    for label, values in published_columns(study).items():
-        summary[f"published.{label}"] = [values.get(name, np.nan) for name in summary["variant"]]
+    for label, given in published_columns(study).items():
+        summary[f"published.{label}"] = [given.values.get(name, np.nan) for name in summary["variant"]]
         summary[f"minus.{label}"] = summary["mean"] - summary[f"published.{label}"]
     return Comparison(study, trials, paired.pairs(trials), summary, _failures(trials))
 
@@ -69,14 +69,14 @@ def aggregates(compared: Comparison) -> dict[str, dict[str, float]]:
     }
 
 
-def published_columns(study: Study) -> dict[str, Mapping[str, float]]:
-    """Label -> Variant name -> value; two columns of the same label are told apart by a number."""
-    columns: dict[str, Mapping[str, float]] = {}
+def published_columns(study: Study) -> dict[str, PublishedColumn]:
+    """Label -> column; two columns of the same label are told apart by a number."""
+    columns: dict[str, PublishedColumn] = {}
     for column in study.published:
         label, copies = column.label, 2
         while label in columns:
             label, copies = f"{column.label} ({copies})", copies + 1
-        columns[label] = column.values
+        columns[label] = column
     return columns
 
 

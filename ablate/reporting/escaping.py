@@ -28,6 +28,7 @@ _LATEX = {
     "−": "$-$",
     "±": r"$\pm$",
     "×": r"$\times$",
+    "≈": r"$\approx$",
     "→": r"$\rightarrow$",
     "Δ": r"$\Delta$",
     "—": r"\textemdash{}",

@@ -53,6 +53,8 @@ def to_html(comparison: Comparison, records: Mapping[str, Record], figures: Mapp
         logs=_logs(comparison, records),
         figures=[(name, inline_svg(figures[f"{name}.svg"], name)) for name in NAMES if f"{name}.svg" in figures],
         figure_captions=captions.figure_captions(comparison),
+        changes_caption=captions.changes_caption(),
+        recipe_caption=captions.recipe_caption(),
         what_was_done=captions.what_was_done(comparison),
         provenance=provenance(study, records),
         recipe=flat_recipe(study.baseline.recipe),

@@ -35,6 +35,7 @@ def to_report(comparison: Comparison, records: Mapping[str, Record], figures: Co
         *_changes(comparison),
         "## Recipe of the baseline",
         _rows([("Field", "Value"), *flat_recipe(study.baseline.recipe).items()]),
+        captions.recipe_caption(),
         "## Provenance",
         _list(provenance(study, records)),
     ]
@@ -67,12 +68,12 @@ def _changes(comparison: Comparison) -> list[str]:
         for field, (old, new) in variant.changes.items():
             rows.append((name, field, value_text(old), value_text(new)))
             name = ""
-    return [_rows(rows)] if len(rows) > 1 else ["There is only the baseline."]
+    return [_rows(rows), captions.changes_caption()] if len(rows) > 1 else ["There is only the baseline."]
 
 
 def _rows(rows: Sequence[tuple[str, ...]]) -> str:
     table = pd.DataFrame(rows[1:], columns=list(rows[0]))
-    return renderers.to_markdown(table).rstrip()
+    return renderers.to_markdown(table, left=rows[0]).rstrip()
 
 
 def _list(facts: Mapping[str, str]) -> str:

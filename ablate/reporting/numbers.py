@@ -6,27 +6,27 @@ import math
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EM DASH}"
-#: Beyond so many decimals a number is written with an exponent.
-MOST_DECIMALS = 6
+#: Beyond so many decimals, or from this size on, a number is written with an exponent.
+MOST_DECIMALS, LARGEST = 6, 1e9
 
 
-def decimals_of(uncertainty: float) -> int | None:
-    """Decimals to which a value of this uncertainty is written; None where it says nothing (0, NaN, inf).
+def two_digits(size: float) -> int:
+    """Decimals that show two significant digits of `size` > 0; negative for hundreds and more."""
+    return 1 - math.floor(math.log10(size))
 
-    The rule of the Particle Data Group (Review of Particle Physics, 2024, 5.3): two significant digits of the
-    uncertainty where it begins with 1.00 to 3.54, otherwise one. Negative for tens and hundreds.
-    """
-    if not math.isfinite(uncertainty) or uncertainty <= 0:
-        return None
-    exponent = math.floor(math.log10(uncertainty))
-    leading = uncertainty / 10.0**exponent
-    return (1 if leading < 3.55 else 0) - exponent
+
+def is_written_as_zero(value: float, decimals: int) -> bool:
+    """Whether rounding leaves nothing of a `value` that is not zero."""
+    return value != 0 and float(f"{value:.{max(decimals, 0)}f}") == 0
 
 
 def number(value: float, decimals: int, sign: bool = False) -> str:
-    """`value` with a fixed number of decimals; `sign` writes a plus too. Zero has no sign."""
+    """`value` with a fixed number of decimals; `sign` writes a plus too.
+
+    Zero itself has no sign; what is only rounded to zero keeps its own, so that `[+0.0, +0.3]` excludes zero.
+    """
     text = f"{abs(value):.{max(decimals, 0)}f}"
-    if not any(digit in text for digit in "123456789"):
+    if value == 0:
         return text
     return (MINUS if value < 0 else "+" if sign else "") + text
 
@@ -39,44 +39,58 @@ def plain(value: float, sign: bool = False) -> str:
         return "0"
     exponent = math.floor(math.log10(abs(value)))
     decimals = max(3 - exponent, 0)
-    if decimals <= MOST_DECIMALS and exponent < 9:
+    if decimals <= MOST_DECIMALS and abs(value) < LARGEST:
         return number(value, decimals, sign)
     return f"{number(value / 10.0**exponent, 3, sign)}e{exponent:+03d}"
 
 
-def as_given(value: float) -> str:
-    """`value` with the digits it was given with, for numbers of others; a dash for NaN."""
-    return f"{value:.10g}".replace("-", MINUS, 1) if math.isfinite(value) else NOTHING
+def as_given(text: str) -> str:
+    """A number of others in their own digits, with a real minus sign: `75.0` stays `75.0`."""
+    return text.replace("-", MINUS, 1) if text.startswith("-") else text
 
 
-def _shared_exponent(values: tuple[float, ...], decimals: int) -> int:
-    """Power of ten to take out where plain notation would be unreadable; otherwise 0."""
-    largest = max(abs(v) for v in values)
-    if largest == 0 or (decimals <= MOST_DECIMALS and largest < 1e9):
-        return 0
-    return math.floor(math.log10(largest))
+def with_half_width(value: float, half: float, decimals: int | None = None, sign: bool = False) -> str:
+    """`97.31 ± 0.24`; the value alone where the half-width is unknown; a dash where there is no value.
 
-
-def with_half_width(value: float, half: float) -> str:
-    """`97.31 ± 0.24`; the value alone where the half-width is unknown; a dash where there is no value."""
-    decimals = decimals_of(half)
-    if not math.isfinite(value) or decimals is None:
-        return plain(value)
-    power = _shared_exponent((value, half), decimals)
-    decimals, scale = decimals + power, 10.0**power
-    text = f"{number(value / scale, decimals)} ± {number(half / scale, decimals)}"
+    `decimals` are the column's; without them the cell shows two digits of its own half-width, and has an
+    exponent where plain notation would be unreadable.
+    """
+    if not math.isfinite(value):
+        return NOTHING
+    known = math.isfinite(half) and half > 0
+    if decimals is not None:
+        text = number(value, decimals, sign)
+        return f"{text} ± {number(half, decimals)}" if known else text
+    if not known:
+        return plain(value, sign)
+    power, decimals = _exponent(half, value, half)
+    text = f"{number(value / 10.0**power, decimals, sign)} ± {number(half / 10.0**power, decimals)}"
     return f"({text})e{power:+03d}" if power else text
 
 
-def with_interval(value: float, low: float, high: float) -> str:
-    """`+0.42 [−0.31, +1.15]`, all signed, rounded to the half-width; the value alone without an interval."""
-    decimals = decimals_of((high - low) / 2)
-    if not math.isfinite(value) or decimals is None:
-        return plain(value, sign=True)
-    power = _shared_exponent((value, low, high), decimals)
-    decimals, scale = decimals + power, 10.0**power
-    centre, left, right = (number(v / scale, decimals, sign=True) for v in (value, low, high))
-    return f"{centre} [{left}, {right}]" + (f"e{power:+03d}" if power else "")
+def with_interval(value: float, low: float, high: float, decimals: int | None = None) -> str:
+    """`+0.42 [−0.31, +1.15]`, all signed; the value alone without an interval; `decimals` as above."""
+    if not math.isfinite(value):
+        return NOTHING
+    half = (high - low) / 2
+    known, power = math.isfinite(half) and half > 0, 0
+    if decimals is None:
+        if not known:
+            return plain(value, sign=True)
+        power, decimals = _exponent(half, value, low, high)
+    centre, *ends = (number(v / 10.0**power, decimals, sign=True) for v in (value, low, high))
+    if not known:
+        return centre
+    return f"{centre} [{', '.join(ends)}]" + (f"e{power:+03d}" if power else "")
+
+
+def _exponent(half: float, *shown: float) -> tuple[int, int]:
+    """Power of ten to take out, 0 where plain notation is readable, and the decimals that then remain."""
+    decimals, largest = two_digits(half), max(map(abs, shown))
+    if decimals <= MOST_DECIMALS and largest < LARGEST:
+        return 0, decimals
+    power = math.floor(math.log10(largest))
+    return power, decimals + power
 
 
 def p_value(p: float) -> str:

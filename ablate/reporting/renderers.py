@@ -1,8 +1,8 @@
-"""A table of text as Markdown, LaTeX, CSV, or on a terminal. Each renderer escapes for itself."""
+"""A table of text as Markdown, CSV, or on a terminal. Each renderer escapes for itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pandas as pd
@@ -21,48 +21,17 @@ _DISPENSABLE = ("Changes", "Parameters", "Time")
 _ALWAYS = ("Variant", "n", "Difference", "p (Holm)", "Verdict")
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """A GitHub Markdown table, with a newline at the end."""
+def to_markdown(table: pd.DataFrame, left: Collection[str] = TEXT_COLUMNS) -> str:
+    """A GitHub Markdown table, with a newline at the end; the columns `left` are text, the others numbers."""
     titles = [str(title) for title in table.columns]
     head = _markdown_row(titles)
-    rule = "|" + "|".join(":---" if title in TEXT_COLUMNS else "---:" for title in titles) + "|"
+    rule = "|" + "|".join(":---" if title in left else "---:" for title in titles) + "|"
     body = [_markdown_row(row) for row in table.itertuples(index=False, name=None)]
     return "\n".join([head, rule, *body]) + "\n"
 
 
 def _markdown_row(cells: Sequence[Any]) -> str:
     return "| " + " | ".join(escaping.markdown(str(cell)) for cell in cells) + " |"
-
-
-def to_latex(table: pd.DataFrame, caption: str, label: str) -> str:
-    """A `table` environment in the style of booktabs (the file says which package it needs), caption and cells escaped.
-
-    `label` is used as it is and must be plain letters, digits, `:` and `-`.
-    """
-    titles = [str(title) for title in table.columns]
-    spec = "".join("l" if title in TEXT_COLUMNS else "r" for title in titles)
-    rows = [_latex_row(row) for row in table.itertuples(index=False, name=None)]
-    lines = [
-        "% needs \\usepackage{booktabs}",
-        "\\begin{table}",
-        "\\centering",
-        "\\small",
-        f"\\caption{{{escaping.latex(caption)}}}",
-        f"\\label{{{label}}}",
-        f"\\begin{{tabular}}{{{spec}}}",
-        "\\toprule",
-        _latex_row(titles),
-        "\\midrule",
-        *rows,
-        "\\bottomrule",
-        "\\end{tabular}",
-        "\\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _latex_row(cells: Sequence[Any]) -> str:
-    return " & ".join(escaping.latex(str(cell)) for cell in cells) + r" \\"
 
 
 def to_csv(table: pd.DataFrame) -> str:

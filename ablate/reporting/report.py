@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.reporting import captions, escaping, html, markdown, renderers
+from ablate.reporting import captions, escaping, html, latex, markdown, renderers
 from ablate.reporting.comparison import Comparison, comparison
 from ablate.reporting.figures.drawn import COLUMN, NAMES, draw_all
 from ablate.reporting.frame import history_frame
@@ -92,7 +92,7 @@ def _table_texts(compared: Comparison) -> dict[str, str]:
     texts = {
         "tables/comparison.csv": renderers.to_csv(compared.summary),
         "tables/comparison.md": f"{renderers.to_markdown(table)}\n{escaping.markdown(caption)}\n",
-        "tables/comparison.tex": renderers.to_latex(table, caption, "tab:comparison"),
+        "tables/comparison.tex": latex.comparison_tex(compared),
     }
     failures = failures_table(compared)
     if len(failures):
@@ -100,6 +100,6 @@ def _table_texts(compared: Comparison) -> dict[str, str]:
         texts |= {
             "tables/failures.csv": renderers.to_csv(compared.failures),
             "tables/failures.md": f"{renderers.to_markdown(failures)}\n{escaping.markdown(caption)}\n",
-            "tables/failures.tex": renderers.to_latex(failures, caption, "tab:failures"),
+            "tables/failures.tex": latex.failures_tex(compared),
         }
     return texts

@@ -116,6 +116,15 @@ def holm(p: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.where(np.isnan(values), np.nan, adjusted)
 
 
+def first_step(comparisons: int, pairs: int, alpha: float = 0.05) -> float:
+    """The |t| that the clearest of `comparisons` must exceed for Holm's first step; `pairs` and `comparisons` >= 1.
+
+    Where none exceeds it, no Variant has a verdict. Divided by the root of `pairs` it is the mean difference in
+    standard deviations of the paired differences. NaN for a single pair.
+    """
+    return float(stats.t.isf(alpha / comparisons / 2, pairs - 1)) if pairs >= 2 else float("nan")
+
+
 def _half_width(std: npt.NDArray[Any], n: npt.NDArray[Any], level: float) -> npt.NDArray[np.float64]:
     enough = np.maximum(n, 2)
     half = stats.t.ppf(0.5 + level / 2, enough - 1) * std / np.sqrt(enough)

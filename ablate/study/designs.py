@@ -1,8 +1,12 @@
-"""Which Variants a study trains: lazy enumerations of one Level per Factor."""
+"""Which Variants a study trains: enumerations of one Level per Factor.
+
+Loading a study goes through the whole of its design, so `size` tells beforehand how much that is.
+"""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ablate.study.study import BASELINE, Factor
@@ -40,6 +44,12 @@ DESIGNS: dict[str, Callable[[Mapping[str, Factor]], Iterator[Assignment]]] = {
     "factorial": factorial,
     "listed": listed,
 }
+
+
+def size(name: str, factors: Mapping[str, Factor]) -> int:
+    """How many Variants a design has, without enumerating them."""
+    others = [len(factor.levels) for factor in factors.values()]
+    return {"one_at_a_time": 1 + sum(others), "factorial": math.prod(n + 1 for n in others), "listed": 1}[name]
 
 
 def union(names: Sequence[str], factors: Mapping[str, Factor]) -> Iterator[Assignment]:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ablate.parts import KINDS, SourceError, source_tree
+from ablate.study.source import source_digest
 from ablate.study.study import VISION
 from ablate.wording import nearest
 
@@ -57,11 +58,11 @@ def engine_revision(recipe: Mapping[str, Any]) -> str:
     """
     targets = sorted({recipe["model"][kind]["name"] for kind in KINDS if ":" in recipe["model"][kind]["name"]})
     modules = dict.fromkeys(target.partition(":")[0] for target in targets)
-    return "+".join([ENGINE_REVISION, *(_source_digest(source_tree(module)) for module in modules)])
+    return "+".join([ENGINE_REVISION, *(source_digest(source_tree(module)) for module in modules)])
 
 
 def revision_of(trainable: str) -> str:
-    """Digest of the source of a user's Trainable, comments and layout aside, read without importing it.
+    """Digest of the source of a user's Trainable, comments, docstrings and layout aside, read without importing it.
 
     Only the module that the study names is read; what it imports is not. A study whose training code is
     spread over modules names a ``revision`` of its own. Raises ValueError where there is no such function.
@@ -75,11 +76,7 @@ def revision_of(trainable: str) -> str:
     if function not in names and "*" not in names:
         known = f"it defines {', '.join(names) or 'nothing'}{nearest(function, names)}"
         raise ValueError(f"{module} defines no function {function!r}; {known}")
-    return _source_digest(tree)
-
-
-def _source_digest(tree: ast.Module) -> str:
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+    return source_digest(tree)
 
 
 def _names(body: Iterable[ast.stmt]) -> Iterator[str]:

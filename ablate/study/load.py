@@ -40,8 +40,9 @@ def load_study(
     ``only`` selects Variants by patterns on their names (the baseline always stays), ``seeds`` takes the first
     so many seeds (more than the study asks for, where it gives a number and not a list), ``sets`` are
     ``field=value`` overrides of the base for a quick try, and published numbers then hold no longer. ``cache``
-    is where fingerprints of data folders are kept. The study's folder is put in front of `sys.path`, where a
-    trainable or a part of the user's own is found. Raises `StudyError` with every mistake's place.
+    is where fingerprints of data folders are kept. The study's folder is put at the end of `sys.path`, where a
+    trainable or a part of the user's own is found and shadows no other module. Raises `StudyError`
+    with every mistake's place.
     """
     document = read_document(path)
     spec = _validated(document)
@@ -96,8 +97,8 @@ def _scope(spec: StudyFile, document: Document, asked: str | None) -> Scope:
 
 def _find_modules_beside(path: Path) -> None:
     folder = str(path.parent.resolve())
-    if not sys.path or sys.path[0] != folder:
-        sys.path.insert(0, folder)
+    if folder not in sys.path:
+        sys.path.append(folder)
     importlib.invalidate_caches()  # a module may have been written since Python last looked
 
 

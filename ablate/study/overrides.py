@@ -87,19 +87,20 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
     """Dotted field -> (value before, value after), for every field that differs.
 
     What was replaced as a whole is told as a whole: a part of the model as one would write it, a switched-off
-    section by its mapping and ``"off"``. A field that one side lacks is `ABSENT` there.
+    section by its mapping and ``"off"``. A field that one side lacks is `MISSING` there.
     """
     return dict(_differences(before, after, ()))
 
 
-ABSENT = "–"
+#: Stands for the value of a field that a Recipe does not have.
+MISSING = "–"
 
 
 def _differences(
     before: Mapping[str, Any], after: Mapping[str, Any], at: tuple[str, ...]
 ) -> Iterator[tuple[str, tuple[Any, Any]]]:
     for key in [*before, *(k for k in after if k not in before)]:
-        old, new = before.get(key, ABSENT), after.get(key, ABSENT)
+        old, new = before.get(key, MISSING), after.get(key, MISSING)
         here = (*at, key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             if _is_part(here) and old.get("name") != new.get("name"):

@@ -16,6 +16,8 @@ from ablate.study.study import PublishedColumn, Variant
 from ablate.wording import listing, nearest
 
 _NEEDED = ("variant", "value", "source")
+#: A column that the file may have: `yes` where a number was read off a plot, or given as a rough one.
+_APPROXIMATE = "approximate"
 _ROWS: Path_ = ("published", "rows")
 
 
@@ -84,6 +86,7 @@ def _column(scope: Scope, column: PublishedColumnSpec, table: _Table, at: Path_)
     chosen = [row for row in table.rows if all(row[key] == value for key, value in wanted.items())]
     rows = (scope.spec.published.rows if scope.spec.published else {}) | column.rows
     values: dict[str, float] = {}
+    texts: dict[str, str] = {}
     sources: list[str] = []
     for variant, label in rows.items():
         hits = [row for row in chosen if row["variant"] == label]
@@ -95,10 +98,12 @@ def _column(scope: Scope, column: PublishedColumnSpec, table: _Table, at: Path_)
             raise scope.document.error(message, (*at, "rows", variant))
         for hit in hits:
             values[variant] = _number(scope, hit["value"], label, at)
+            texts[variant] = _about(scope, hit, label, at) + hit["value"].strip()
             sources.append(hit["source"] or "")
     if not values:
         raise scope.document.error(f"no row of the file fits the column {column.label!r}", at)
-    return PublishedColumn(column.label, values, "; ".join(dict.fromkeys(filter(None, sources))), column.note)
+    source = "; ".join(dict.fromkeys(filter(None, sources)))
+    return PublishedColumn(column.label, values, source, column.note, texts)
 
 
 def _number(scope: Scope, text: str | None, label: str, at: Path_) -> float:
@@ -109,3 +114,12 @@ def _number(scope: Scope, text: str | None, label: str, at: Path_) -> float:
     if not math.isfinite(value):
         raise scope.document.error(f"the value of row {label!r} in the file is no number: {text!r}", at)
     return value
+
+
+def _about(scope: Scope, row: Mapping[str, str], label: str, at: Path_) -> str:
+    """What stands before the number: `≈ ` where the file says that it is approximate."""
+    text = (row.get(_APPROXIMATE) or "no").strip()
+    if text not in ("yes", "no"):
+        message = f"the column {_APPROXIMATE!r} of row {label!r} in the file is neither yes nor no: {text!r}"
+        raise scope.document.error(message, at)
+    return "≈ " if text == "yes" else ""

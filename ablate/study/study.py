@@ -83,6 +83,8 @@ class PublishedColumn:
     values: Mapping[str, float]
     source: str
     note: str = ""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Variant name -> the number in its source's own digits (`75.0`), behind `≈` where it is approximate."""
 
 
 @dataclass(frozen=True)

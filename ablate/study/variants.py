@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ablate.study.bases import BaseRecipe
-from ablate.study.designs import Assignment, one_at_a_time, reference, union, variant_name
+from ablate.study.designs import Assignment, one_at_a_time, reference, size, union, variant_name
 from ablate.study.document import Path_
 from ablate.study.errors import Problem, StudyError
 from ablate.study.identity import digest
@@ -15,17 +15,21 @@ from ablate.study.resolve import Scope, resolve_listed
 from ablate.study.study import Factor, Level, Variant
 
 _Changed = list[tuple[str, Level]]
+#: The most Variants that a design may have: each is resolved and checked (2 ms) before anything trains.
+MAX_VARIANTS = 10_000
 
 
 def resolve_variants(scope: Scope, factors: Mapping[str, Factor], base: BaseRecipe) -> tuple[Variant, ...]:
     """Every Variant of the design, the baseline first, then the listed ones.
 
-    Raises `StudyError` for a Level that cannot be applied or changes nothing, for two Variants with one Recipe,
-    for Levels that contradict each other, and for listed Variants that name what does not exist.
+    Raises `StudyError` for a design of more than `MAX_VARIANTS`, for a Level that cannot be applied or changes
+    nothing, for two Variants with one Recipe, for Levels that contradict each other, and for listed Variants that
+    name what does not exist.
     """
+    designs = [scope.spec.design] if isinstance(scope.spec.design, str) else list(scope.spec.design)
+    _check_size(scope, factors, designs)
     recipes = _Recipes(scope, factors, base)
     recipes.check_levels()
-    designs = [scope.spec.design] if isinstance(scope.spec.design, str) else list(scope.spec.design)
     variants = []
     seen: dict[str, str] = {}
     for name, assignment, note, at in _named(scope, factors, designs):
@@ -37,6 +41,13 @@ def resolve_variants(scope: Scope, factors: Mapping[str, Factor], base: BaseReci
         seen[key] = name
         variants.append(Variant(name, assignment, recipe, differences(base.tree, recipe), note))
     return tuple(variants)
+
+
+def _check_size(scope: Scope, factors: Mapping[str, Factor], designs: list[Any]) -> None:
+    largest = max(size(name, factors) for name in designs)
+    if largest > MAX_VARIANTS:
+        allowed = f"at most {MAX_VARIANTS:,} are allowed; take out Factors or Levels, or list the Variants that matter"
+        raise scope.document.error(f"the design has {largest:,} Variants; {allowed}", ("design",))
 
 
 def _named(

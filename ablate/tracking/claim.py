@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ablate.tracking.codec import RecordError, decode, encode, pack_metrics, unpack_metrics
-from ablate.tracking.disk import Lock, write_atomically
+from ablate.tracking.codec import decode, encode, pack_metrics, unpack_metrics
+from ablate.tracking.disk import Lock, set_aside, write_atomically
 from ablate.tracking.journal import How, Journal, Story, read
 from ablate.tracking.record import Cause, Record, Status
 
@@ -21,7 +21,7 @@ class Claim:
     """A Trial that this process may train; made by `Spool.claim`, released on leaving its ``with`` block.
 
     Asking for `folder` starts an attempt. One of `finish`, `fail` and `interrupted` ends it; a process that
-    dies in between leaves an attempt without an end, and the next claim counts it in `deaths`.
+    dies in between leaves an attempt without an end.
     """
 
     def __init__(self, home: Path, about: Mapping[str, Any], lock: Lock) -> None:
@@ -33,8 +33,6 @@ class Claim:
         self._since = 0.0
         story = read(home / JOURNAL)
         self.trial_id: str = about["id"]
-        self.deaths = story.deaths
-        """Attempts since the last failure whose process died without a word."""
         self.record = standing(home, story) or compose(about, story, "interrupted")
         """What is known so far; None where no attempt was ever started."""
         if self.record is not None and self.record.status == "finished":
@@ -180,12 +178,14 @@ def compose(about: Mapping[str, Any], story: Story, status: Status) -> Record | 
 
 
 def _load(home: Path) -> Record | None:
+    """The result; None without one, and where it is damaged or of a newer format: then it is set aside."""
     try:
         return decode((home / RESULT).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except RecordError as error:
-        raise RecordError(f"{home / RESULT}: {error}") from error
+    except ValueError as error:  # a RecordError, or bytes that are no text
+        set_aside(home / RESULT, error)
+        return None
 
 
 def _artifact_names(folder: Path) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ def encode(record: Record) -> str:
 def decode(text: str) -> Record:
     """The Record that `encode` wrote; lists where it had tuples become tuples again.
 
-    Raises `RecordError`.
+    Raises `RecordError`, and nothing else.
     """
     try:
         content = json.loads(text)
@@ -63,5 +63,7 @@ def decode(text: str) -> Record:
         )
         content["artifacts"] = tuple(content["artifacts"])
         return Record(**content)
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except RecordError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise RecordError(f"not a result of ablate: {error}") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import logging
 import os
 import threading
 import time
@@ -11,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 _POLL_S = 0.05
+_logger = logging.getLogger(__name__)
 
 
 def sync_folder(folder: Path) -> None:
@@ -25,7 +28,8 @@ def sync_folder(folder: Path) -> None:
 def write_atomically(path: Path, text: str, *, replace: bool = True) -> bool:
     """Write a file so that readers see the old one, or none, or all of the new one.
 
-    With ``replace=False`` an existing file stays as it is. Returns whether the new text stands.
+    With ``replace=False`` an existing file stays as it is; where the file system has no hard links that is sure
+    only while the caller holds a lock on the place. Returns whether the new text stands.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
@@ -35,18 +39,42 @@ def write_atomically(path: Path, text: str, *, replace: bool = True) -> bool:
             os.fsync(file.fileno())
         if replace:
             temporary.replace(path)
-        else:
-            path.hardlink_to(temporary)  # unlike a rename, this fails where the name is taken
-    except FileExistsError:
-        return False
+        elif not _link(temporary, path):
+            return False
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
     return True
 
 
+def _link(temporary: Path, path: Path) -> bool:
+    """Give the file its name unless that is taken; whether it has it now."""
+    try:
+        path.hardlink_to(temporary)  # unlike a rename, this fails where the name is taken
+    except FileExistsError:
+        return False
+    except OSError:  # exFAT, some shares and containers know no hard links
+        if path.exists():
+            return False
+        temporary.replace(path)
+    return True
+
+
+def set_aside(path: Path, why: object) -> None:
+    """Rename a file that cannot be read to ``<name>.bad``, and warn, so that it stops nobody and nothing is deleted.
+
+    Where it cannot be renamed (a folder that is only readable) it stays, with the warning.
+    """
+    _logger.warning("%s cannot be read and is set aside as %s.bad: %s", path, path.name, why)
+    with contextlib.suppress(OSError):
+        path.replace(path.with_name(f"{path.name}.bad"))
+
+
 class Lock:
     """An exclusive lock on a file, held by this process until `release` or death, however it dies.
+
+    ``with Lock(path) as lock`` releases it at the end of the block but does not take it: ask `acquire`, which
+    answers whether it did. The file's folder must exist; OSError where the file cannot be made.
 
     flock rather than POSIX locks: those are lost when *any* descriptor of the file is closed in the process.
     The file itself stays. On Linux, NFS v4 carries it between machines.

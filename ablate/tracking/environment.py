@@ -8,21 +8,36 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("ablate-harness", "torch", "timm", "numpy", "mlflow")
+PACKAGES = (
+    "ablate-harness",
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "mlflow",
+    "submitit",
+)
 _GIT_TIMEOUT_S = 10.0
+_OWN = Path(__file__).resolve().parents[1]
 
 
 def environment(folder: Path | None = None) -> dict[str, str]:
     """Commit and dirty flag of the repository around ``folder``, package versions, Python, machine.
 
-    ``folder``: the working folder by default. ``git_dirty`` is ``yes``, ``no`` or ``unknown``; files that git
-    does not track do not count. What cannot be found out is left out, except for the flag.
+    ``folder``: the working folder by default. ``git_dirty`` is ``yes``, ``no`` or ``unknown``; of the files that
+    git neither tracks nor ignores, Python sources count, others (what runs have made) do not. ``ablate.commit``
+    and ``ablate.dirty`` say the same of this program itself, where it runs from a checkout of its own. What
+    cannot be found out is left out, except for ``git_dirty``.
     """
     where = Path.cwd() if folder is None else folder
     found = {"git_commit": _git(where, "rev-parse", "HEAD"), "git_dirty": "unknown"}
     if found["git_commit"]:
-        status = _git(where, "status", "--porcelain", "--untracked-files=no")
-        found["git_dirty"] = "unknown" if status is None else "yes" if status else "no"
+        found["git_dirty"] = _dirty(where)
+    # An installed copy in a virtual environment within somebody's repository is not part of that repository.
+    if _git(_OWN, "ls-files", "--error-unmatch", "__init__.py") is not None:
+        found |= {"ablate.commit": _git(_OWN, "rev-parse", "HEAD"), "ablate.dirty": _dirty(_OWN)}
     found |= {name: _version(name) for name in PACKAGES}
     found |= {
         "python": platform.python_version(),
@@ -31,6 +46,17 @@ def environment(folder: Path | None = None) -> dict[str, str]:
         "hostname": platform.node(),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _dirty(folder: Path) -> str:
+    """Whether the repository around the folder has Python or tracked files that its commit does not have."""
+    edited = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    untracked = _git(folder, "ls-files", "--others", "--exclude-standard", "--full-name", ":(top)*.py")
+    if edited is None or untracked is None:
+        return "unknown"
+    # A virtual environment that nobody told git to ignore is no source of the study.
+    sources = [name for name in untracked.splitlines() if "/site-packages/" not in name]
+    return "yes" if edited or sources else "no"
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

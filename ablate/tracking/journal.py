@@ -29,8 +29,6 @@ class Story:
     latest: float = 0.0
     """Time of the last line."""
     attempts: int = 0
-    deaths: int = 0
-    """Attempts since the last failure that ended without a word."""
     seconds: float = 0.0
     """Over all attempts; of a killed one, up to its last row."""
     history: tuple[Row, ...] = ()
@@ -123,7 +121,6 @@ def _row(line: Mapping[str, Any]) -> Row:
 class _Attempt:
     number: int
     seconds: float = 0.0
-    ended: bool = False
     floor: float = float("inf")
     """The lowest step that it has reported."""
 
@@ -136,7 +133,6 @@ class _Teller:
     latest: float = 0.0
     attempts: dict[int, _Attempt] = field(default_factory=dict)
     current: _Attempt | None = None
-    forgiven: int = 0
     rows: dict[int, tuple[int, Row]] = field(default_factory=dict)
     superseded: dict[int, Row] = field(default_factory=dict)
 
@@ -154,11 +150,7 @@ class _Teller:
         if attempt is None:
             return
         attempt.seconds = max(attempt.seconds, float(line["seconds"]))
-        if line.get("event") == "end":
-            attempt.ended = True
-            if line["how"] == "failed":
-                self.forgiven = number
-        elif attempt is self.current:  # else: an orphan that writes after another has taken over
+        if "step" in line and attempt is self.current:  # else: an orphan that writes after another has taken over
             self._hear_row(attempt, _row(line))
 
     def _hear_row(self, attempt: _Attempt, row: Row) -> None:
@@ -179,7 +171,6 @@ class _Teller:
             started=self.started,
             latest=self.latest,
             attempts=max(self.attempts, default=0),
-            deaths=sum(not a.ended and a.number > self.forgiven for a in self.attempts.values()),
             seconds=sum(a.seconds for a in self.attempts.values()),
             history=tuple(self.rows[step][1] for step in sorted(self.rows)),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 
 from ablate.study.study import Study
@@ -23,8 +23,8 @@ class LiveDelivery:
     goes wrong there is raised: it is in the report, and the pauses between attempts double up to a minute.
     """
 
-    def __init__(self, store: Store | Callable[[], Store], spool: Spool, study: Study, every_s: float = 5.0) -> None:
-        self._store = store
+    def __init__(self, store: Store, spool: Spool, study: Study, every_s: float = 5.0) -> None:
+        self._delivery = Delivery(store, spool, study)
         self._spool = spool
         self._study = study
         self._every_s = every_s
@@ -51,9 +51,11 @@ class LiveDelivery:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
-            if self._thread.is_alive():
-                self._reason = self._reason or f"still not delivered after {timeout_s:g} s"
         self.report = self._sum_up()
+        if self._thread is not None and self._thread.is_alive():
+            # Whatever is missing: the thread still holds the delivery's lock, and nobody must wait for that.
+            reason = self._reason or f"still not delivered after {timeout_s:g} s"
+            self.report = replace(self.report, reason=reason)
         return self.report
 
     def __enter__(self) -> LiveDelivery:
@@ -66,12 +68,11 @@ class LiveDelivery:
         self.stop()
 
     def _run(self) -> None:
-        pause_s, delivery = self._every_s, None
+        pause_s = self._every_s
         while True:
             last = self._stopping.is_set()
             try:
-                delivery = delivery or Delivery(self._make_store(), self._spool, self._study)
-                self._pass(delivery, last)
+                self._pass(last)
             except Exception as error:  # noqa: BLE001 - training must not die of its bookkeeping
                 self._reason = f"{type(error).__name__}: {error}"
             pause_s = min(2 * pause_s, max(_LONGEST_PAUSE_S, self._every_s)) if self._reason else self._every_s
@@ -79,16 +80,13 @@ class LiveDelivery:
                 return
             self._stopping.wait(pause_s)
 
-    def _make_store(self) -> Store:
-        return self._store() if callable(self._store) else self._store
-
-    def _pass(self, delivery: Delivery, last: bool) -> None:
+    def _pass(self, last: bool) -> None:
         open_ids = [trial.id for trial in self._study.trials if trial.id not in self._finished]
         records = self._spool.records(open_ids)
         news = [r for r in records.values() if self._seen.get(r.trial_id) != _state(r)]
         # Between two passes another process may deliver as well as we: no need to wait for it, but at the end.
         wait_s = max(0.0, self._deadline - time.monotonic()) if last else 0.0
-        report = delivery.deliver_all(news, wait_s, stop=lambda: time.monotonic() > self._deadline)
+        report = self._delivery.deliver_all(news, wait_s, stop=lambda: time.monotonic() > self._deadline)
         self._reason = report.reason
         self._how |= dict.fromkeys(report.delivered, "delivered")
         for trial_id in report.already:

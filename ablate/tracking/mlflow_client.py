@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
-from ablate.tracking.store import StoreUnavailable
+from ablate.tracking.store import StoreUnavailable, database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,12 +32,22 @@ _SETTINGS = {
 _TALKATIVE = ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool")
 
 
+#: A server is asked whether it is there, before MLflow asks it with all its patience.
+_FIRST_ANSWER_S = 5.0
+#: For so long one that could not be reached is not asked again: neither training nor its end waits for it.
+_LEFT_ALONE_S = 60.0
+
+
 class Connection:
     """A tracking URI and the client for it. Making one imports nothing and contacts nobody."""
 
     def __init__(self, uri: str | None) -> None:
         self._uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or None
         self._client: MlflowClient | None = None
+        self._reached = False
+        self._outage = ""
+        """Why a server could not be reached, which holds until..."""
+        self._outage_until = 0.0
 
     @property
     def uri(self) -> str:
@@ -52,11 +65,14 @@ class Connection:
         return str(self._uri)
 
     def begun(self) -> bool:
-        """Whether the store can hold anything: a default place that does not exist yet cannot.
+        """Whether the store can hold anything: a file that does not exist yet, given or by default, cannot.
 
         Answered without importing MLflow, so that the first run of all does not wait for it.
         """
-        return self._uri is not None or any(Path(name).exists() for name in ("mlflow.db", "mlruns"))
+        if self._uri is None:
+            return any(Path(name).exists() for name in ("mlflow.db", "mlruns"))
+        place = database(self._uri)
+        return place is None or place.exists()
 
     @property
     def client(self) -> MlflowClient:
@@ -71,16 +87,29 @@ class Connection:
 
     def artifact_root(self) -> Path | None:
         """The folder of an SQLite database, beside which its artifacts lie; None where a server decides."""
-        scheme, _, path = self.uri.partition(":///")
-        if scheme != "sqlite" or not path or path == ":memory:":
-            return None
-        return Path(unquote(path.partition("?")[0])).absolute().parent / "mlruns"
+        place = database(self.uri)
+        return None if place is None else place.parent / "mlruns"
 
     @contextmanager
     def guarded(self) -> Iterator[MlflowClient]:
-        """The client; what goes wrong with it in the block becomes `StoreUnavailable`."""
-        with reasons(self.uri):
-            yield self.client
+        """The client; what goes wrong with it in the block becomes `StoreUnavailable`.
+
+        After a server could not be reached, that is raised at once for a minute.
+        """
+        if time.monotonic() < self._outage_until:
+            raise StoreUnavailable(self._outage)
+        try:
+            with reasons(self.uri):
+                if not self._reached:
+                    _prepare()
+                    _knock(self.uri)
+                    self._reached = True
+                yield self.client
+        except StoreUnavailable as error:
+            if _is_outage(error):
+                self._reached = False
+                self._outage, self._outage_until = str(error), time.monotonic() + _LEFT_ALONE_S
+            raise
 
 
 @contextmanager
@@ -94,6 +123,39 @@ def reasons(where: str) -> Iterator[None]:
         if isinstance(error, (OSError, ImportError)) or _is_mlflow(error):
             raise StoreUnavailable(f"{where}: {_one_line(error)}") from error
         raise  # a mistake of ours, not an outage
+
+
+def _knock(uri: str) -> None:
+    """Raise what stands between us and a server that does not answer at all; nothing for any other place.
+
+    Any answer will do: what it means (no such page, not allowed, a certificate) is for MLflow to say.
+    """
+    if not uri.startswith(("http://", "https://")):
+        return
+    try:
+        urlopen(f"{uri.rstrip('/')}/health", timeout=_FIRST_ANSWER_S).close()  # noqa: S310 - the scheme is checked
+    except HTTPError as answer:
+        answer.close()
+    except Exception as error:
+        if _is_outage(error):
+            raise
+
+
+def _is_outage(error: BaseException) -> bool:
+    """Whether the network, rather than a server that answered, is at the bottom of it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (ConnectionError, TimeoutError, socket.gaierror)):
+            return True
+        kind = type(cause)
+        if kind.__module__.startswith("requests.") and kind.__name__ in (
+            "ConnectionError",
+            "ConnectTimeout",
+            "ReadTimeout",
+        ):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _is_mlflow(error: Exception) -> bool:

@@ -8,11 +8,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ablate.study.overrides import flatten
 from ablate.study.study import Study, Trial, Variant
 from ablate.tracking.codec import pack_metrics
 from ablate.tracking.record import Record, Row
+from ablate.tracking.store import variant_key
 
 KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH, DIGEST_LENGTH = 250, 6000, 5000, 36
+VARIANT_KEY = "ablate.variant_key"
 _NOT_A_KEY = re.compile(r"[^\w\-. /]")
 _STATUS_IN_MLFLOW = {"running": "RUNNING", "interrupted": "KILLED", "finished": "FINISHED", "failed": "FAILED"}
 
@@ -30,35 +33,26 @@ def cut(value: str, length: int) -> str:
     return value if len(value) <= length else value[: length - 1] + "…"
 
 
-def flatten(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def params(recipe: Mapping[str, Any]) -> dict[str, str]:
     """A resolved Recipe as params: dotted keys; strings as they are, other values as JSON."""
-    flat: dict[str, str] = {}
-    for name, value in recipe.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            flat[key(f"{prefix}{name}")] = cut(text, PARAM_LENGTH)
-    return flat
+    return {key(field): cut(_text(value), PARAM_LENGTH) for field, value in flatten(recipe)}
 
 
-def variant_of(study: Study, trial_id: str) -> tuple[Variant, Trial]:
-    """The Trial of this id and its Variant. Raises KeyError where the study has no such Trial."""
-    for trial in study.trials:
-        if trial.id == trial_id:
-            return next(v for v in study.variants if v.name == trial.variant), trial
-    raise KeyError(f"the study {study.slug} has no Trial {trial_id}")
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def variant_key(variant: Variant) -> str:
-    """Identifies a parent run: a Variant whose Recipe was edited is another Variant."""
-    text = json.dumps([variant.name, variant.recipe], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def places(study: Study) -> dict[str, tuple[Variant, Trial]]:
+    """Trial id -> its Variant and the Trial itself."""
+    variants = {variant.name: variant for variant in study.variants}
+    return {trial.id: (variants[trial.variant], trial) for trial in study.trials}
 
 
 def study_tags(study: Study) -> dict[str, str]:
     """Tags of the experiment."""
-    note = [f"**{study.question}**", f"Source: {study.source}", f"Expected: {study.expected}", study.selection]
+    note = [f"**{study.question}**" if study.question else ""]
+    note += [f"{name}: {said}" for name, said in (("Source", study.source), ("Expected", study.expected)) if said]
+    note.append(study.selection)
     note.append(
         f"One parent run a Variant, one child run a Trial. Compared by `{study.metric.name}` "
         f"({study.metric.direction}). The report is among the artifacts of the baseline's parent run."
@@ -85,7 +79,7 @@ def variant_tags(study: Study, variant: Variant) -> dict[str, str]:
             "ablate.study": study.name,
             "ablate.profile": study.profile,
             "ablate.variant": variant.name,
-            "ablate.variant_key": variant_key(variant),
+            VARIANT_KEY: variant_key(variant),
             **{f"factor.{factor}": level for factor, level in variant.levels.items()},
             "mlflow.note.content": "\n\n".join(line for line in lines if line),
             "mlflow.source.name": str(study.path),
@@ -114,6 +108,11 @@ def trial_tags(study: Study, variant: Variant, trial: Trial, record: Record, par
         tags["mlflow.source.git.commit"] = commit
     tags |= {f"env.{name}": value for name, value in environment.items()}
     return _tags(tags)
+
+
+def run_name(tags: Mapping[str, str]) -> str:
+    """What a child run with these tags is called."""
+    return f"{tags['ablate.variant']} · seed {tags['ablate.seed']}"
 
 
 def mlflow_status(record: Record) -> str:

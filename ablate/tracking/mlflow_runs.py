@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ from ablate.study.study import Study, Variant
 from ablate.tracking import mlflow_entries as entries
 from ablate.tracking.codec import encode
 from ablate.tracking.record import Record
-from ablate.tracking.store import Stamp
+from ablate.tracking.store import Stamp, variant_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -85,17 +86,24 @@ class TrialRun:
         return run.info.status == "FAILED" and held.settles(self._record)
 
     def _move(self, run: Run) -> None:
-        """Let the run follow its Variant, when the study has given it another name or parent."""
-        follow = ("mlflow.parentRunId", "ablate.variant", "ablate.variant_key")
-        stale = {name: self._tags[name] for name in follow if run.data.tags.get(name) != self._tags[name]}
-        if stale:
-            _log(self._client, run.info.run_id, tags=stale)
+        """Let the run follow its Variant, when the study has given that, or a Factor or Level, another name."""
+        run_id, held = run.info.run_id, run.data.tags
+        wanted = {name: value for name, value in self._tags.items() if _follows(name)}
+        if all(held.get(name) == value for name, value in wanted.items()):
+            return
+        self._client.update_run(run_id, name=entries.run_name(self._tags))
+        for name in held:
+            if _follows(name) and name not in wanted:
+                self._client.delete_tag(run_id, name)
+        key = wanted.pop(entries.VARIANT_KEY)
+        _log(self._client, run_id, tags=wanted)
+        # Last, for as long as it is the old one the move counts as not done.
+        _log(self._client, run_id, tags={entries.VARIANT_KEY: key})
 
     def _create(self) -> Run:
-        name = f"{self._tags['ablate.variant']} · seed {self._record.seed}"
         start = entries.milliseconds(self._record.started)
         tags = self._tags | {_CURSOR: self._cursor(0)}
-        return self._client.create_run(self._experiment, start_time=start, tags=tags, run_name=name)
+        return self._client.create_run(self._experiment, start_time=start, tags=tags, run_name=entries.run_name(tags))
 
     def _cursor(self, sent: int) -> str:
         """The tag that says: so many rows are there, and the others of this history are on their way."""
@@ -106,7 +114,7 @@ class TrialRun:
         """Recipe and data where they are missing, the rows after the first ``sent``, the tags as they are now."""
         record, run_id, params = self._record, run.info.run_id, {}
         if _DESCRIBED not in run.data.tags:
-            params = {"seed": str(record.seed), **entries.flatten(record.recipe)}
+            params = {"seed": str(record.seed), **entries.params(record.recipe)}
             self._client.log_dict(run_id, dict(record.recipe), "recipe.json")
             self._log_data(run_id, data_name)
         points = entries.points(record.history[sent:])
@@ -152,18 +160,23 @@ class VariantRuns:
 
     def run_of(self, study: Study, variant: Variant) -> str:
         """The id of a Variant's run, which is made where it does not exist."""
-        key = entries.variant_key(variant)
+        key = variant_key(variant)
         if key not in self._runs:
-            condition = f"tags.`ablate.kind` = 'variant' and tags.`ablate.variant_key` = '{key}'"
+            condition = f"tags.`ablate.kind` = 'variant' and tags.`{entries.VARIANT_KEY}` = '{key}'"
             found = list(self._client.search_runs([self._experiment], condition, max_results=1))
             self._runs[key] = found[0].info.run_id if found else self._create(study, variant)
         return self._runs[key]
 
     def summarise(self, run_id: str, aggregates: Mapping[str, float], files: Sequence[Path]) -> None:
-        """Log what changed of the aggregates and of the files, and mark the run as finished."""
+        """Log what changed of the aggregates and of the files, and mark the run as finished.
+
+        A metric cannot be taken back: what the run holds of an earlier summary and this one lacks becomes NaN,
+        so that no run mixes the numbers of two.
+        """
         run = self._client.get_run(run_id)
         now = entries.milliseconds(time.time())
         values = {entries.key(name): float(value) for name, value in aggregates.items()}
+        values |= {name: math.nan for name in run.data.metrics if name not in values}
         changed = [(n, v, now, 0) for n, v in values.items() if not _same(run.data.metrics.get(n), v)]
         if changed:
             _log(self._client, run_id, changed)
@@ -181,8 +194,14 @@ class VariantRuns:
     def _create(self, study: Study, variant: Variant) -> str:
         tags = entries.variant_tags(study, variant)
         run = self._client.create_run(self._experiment, tags=tags, run_name=variant.name)
-        _log(self._client, run.info.run_id, params=entries.flatten(variant.recipe))
+        _log(self._client, run.info.run_id, params=entries.params(variant.recipe))
         return str(run.info.run_id)
+
+
+def _follows(tag: str) -> bool:
+    """Whether a child run's tag says where in the study its Trial stands, which an edit of names may change."""
+    followers = ("mlflow.parentRunId", "mlflow.note.content", "ablate.variant", entries.VARIANT_KEY)
+    return tag in followers or tag.startswith("factor.")
 
 
 def _read_cursor(run: Run) -> tuple[int, int, str]:

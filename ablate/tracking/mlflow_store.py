@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablate.study.study import Study
+from ablate.study.study import Study, Trial, Variant
 from ablate.tracking import mlflow_entries as entries
 from ablate.tracking.codec import RecordError, decode
 from ablate.tracking.mlflow_client import Connection
 from ablate.tracking.mlflow_runs import TrialRun, VariantRuns
-from ablate.tracking.record import Record
+from ablate.tracking.record import Record, Status
 from ablate.tracking.store import Stamp, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _PAGE = 1000
 #: Below this many Trials, one query each is cheaper than reading all runs.
 _FEW = 12
-_COMPLETE = {"FINISHED": "finished", "FAILED": "failed"}
+_COMPLETE = ("FINISHED", "FAILED")
 
 
 class MlflowStore:
@@ -41,18 +41,17 @@ class MlflowStore:
         self._connection = Connection(uri)
         self._experiments: dict[str, str] = {}
         self._variants: dict[str, VariantRuns] = {}
+        self._study: Study | None = None
+        self._places: dict[str, tuple[Variant, Trial]] = {}
+        """Where each Trial of that study stands."""
 
     @property
     def uri(self) -> str:
         """The tracking URI."""
         return self._connection.uri
 
-    def describe(self) -> str:
-        """One line for a person."""
-        return f"MLflow at {self.uri}"
-
     def begun(self) -> bool:
-        """Whether there can be anything in it yet; False only for MLflow's default place, not used so far."""
+        """Whether there can be anything in it yet; False for a file, given or MLflow's default, that is not there."""
         return self._connection.begun()
 
     def known(self, trial_ids: Iterable[str], study: Study | None = None) -> dict[str, Stamp]:
@@ -61,14 +60,10 @@ class MlflowStore:
         stamps: dict[str, Stamp] = {}
         for run in self._complete_runs(list(wanted), study):
             trial_id = run.data.tags["ablate.trial_id"]
-            stamp = Stamp(_COMPLETE[run.info.status], int(run.data.tags["ablate.attempts"]))  # type: ignore[arg-type]
+            stamp = _stamp(run)
             if trial_id in wanted and (trial_id not in stamps or stamp.status == "finished"):
                 stamps[trial_id] = stamp
         return stamps
-
-    def finished(self, trial_ids: Iterable[str]) -> set[str]:
-        """Those of the Trials that are finished in any experiment of this tracking store."""
-        return {trial_id for trial_id, stamp in self.known(trial_ids).items() if stamp.status == "finished"}
 
     def fetch(self, trial_id: str, folder: Path) -> Record:
         """The Record of a complete Trial; its artifacts go into ``folder``. Raises KeyError without one."""
@@ -89,8 +84,8 @@ class MlflowStore:
         return record
 
     def deliver(self, study: Study, record: Record, artifacts: Mapping[str, Path]) -> None:
-        """Write a Record as a child run; complete one that was begun; leave one alone that is complete."""
-        variant, trial = entries.variant_of(study, record.trial_id)
+        """Write a Record as a child run; complete one that was begun; one that is complete is at most moved."""
+        variant, trial = self._place(study, record.trial_id)
         with self._writing() as client:
             experiment = self._experiment(client, study)
             parents = self._variants.setdefault(experiment, VariantRuns(client, experiment))
@@ -108,6 +103,14 @@ class MlflowStore:
                 files = report_files if variant == study.baseline else []
                 parents.summarise(run_id, aggregates.get(variant.name, {}), files)
 
+    def _place(self, study: Study, trial_id: str) -> tuple[Variant, Trial]:
+        """Raises KeyError where the study has no such Trial."""
+        if study is not self._study:
+            self._study, self._places = study, entries.places(study)
+        if trial_id not in self._places:
+            raise KeyError(f"the study {study.slug} has no Trial {trial_id}")
+        return self._places[trial_id]
+
     @contextmanager
     def _writing(self) -> Iterator[MlflowClient]:
         """The client. When the block fails nothing is taken for known any more: another store may come back."""
@@ -120,7 +123,12 @@ class MlflowStore:
             raise
 
     def _experiment(self, client: MlflowClient, study: Study) -> str:
-        """The study's experiment, made where it does not exist."""
+        """The study's experiment, made where it does not exist.
+
+        MLflow keeps the place of artifacts as an absolute address, whatever it is given. So a working folder
+        that was moved with its `mlflow.db` finds the files of its old runs where it was before; params, metrics
+        and the spool's own Records are not concerned.
+        """
         if study.slug in self._experiments:
             return self._experiments[study.slug]
         found = client.get_experiment_by_name(study.slug)
@@ -167,6 +175,12 @@ class MlflowStore:
                         missing.discard(run.data.tags["ablate.trial_id"])
                         if not missing:
                             return
+
+
+def _stamp(run: Run) -> Stamp:
+    tags = run.data.tags
+    status: Status = "finished" if run.info.status == "FINISHED" else "failed"
+    return Stamp(status, int(tags["ablate.attempts"]), tags.get(entries.VARIANT_KEY, ""))
 
 
 def _search(client: MlflowClient, experiments: list[str], condition: str) -> Iterator[Run]:

@@ -38,5 +38,8 @@ def _fetch(missing: list[str], records: dict[str, Record], spool: Spool, store: 
         spool.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=spool.root) as folder:
             record = store.fetch(trial_id, Path(folder))
-            spool.save(record, Path(folder))
+            if not spool.save(record, Path(folder)):
+                # A process trains it here, or has just ended: what is here stands.
+                here = spool.record(trial_id)
+                record = record if here is None else here
         records[trial_id] = record

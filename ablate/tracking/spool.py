@@ -17,7 +17,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from ablate.study.study import Trial
 from ablate.tracking import journal
 from ablate.tracking.claim import ARTIFACTS, JOURNAL, RESULT, WORK, Claim, compose, standing
 from ablate.tracking.codec import encode
-from ablate.tracking.disk import Lock, is_held, write_atomically
+from ablate.tracking.disk import Lock, is_held, set_aside, write_atomically
 from ablate.tracking.record import Record, Row
 
 _ABOUT, _LOCK = "trial.json", "lock"
@@ -55,14 +55,8 @@ class Spool:
         if not lock.acquire():
             return None
         try:
-            about = {
-                "id": trial.id,
-                "seed": trial.seed,
-                "trainable": trainable,
-                "recipe": dict(trial.recipe),
-                "data_fingerprint": data_fingerprint,
-            }
-            self._describe(home, about)
+            about = _about(trial.id, trial.seed, trainable, trial.recipe, data_fingerprint)
+            _describe(home, about)
             return Claim(home, about, lock)
         except BaseException:
             lock.release()
@@ -73,13 +67,16 @@ class Spool:
         return is_held(self.home(trial_id) / _LOCK)
 
     def record(self, trial_id: str) -> Record | None:
-        """What is known of a Trial; None where it was never started here."""
+        """What is known of a Trial; None where it was never started here.
+
+        A result or a description that cannot be read counts as none: it is set aside as ``<name>.bad``, with a
+        warning in the log, so that one bad file does not block a study.
+        """
         home = self.home(trial_id)
         if (done := standing(home)) is not None:
             return done
-        try:
-            about: dict[str, Any] = json.loads((home / _ABOUT).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        about = _description(home)
+        if about is None:
             return None
         if is_held(home / _LOCK):
             return compose(about, journal.read(home / JOURNAL), "running")
@@ -111,7 +108,7 @@ class Spool:
         """Keep a Record that was fetched from the Store, with the files in the folder ``artifacts``.
 
         Returns whether it was: not where a process trains the Trial here, nor over an outcome that is here,
-        unless that is a failure and the Record a success.
+        unless that is a failure and the Record a success. A later attempt goes on counting from the Record's.
         """
         home = self.home(record.trial_id)
         home.mkdir(parents=True, exist_ok=True)
@@ -121,28 +118,60 @@ class Spool:
             held = standing(home)
             if held is not None and (held.status == "finished" or record.status != "finished"):
                 return False
-            about = {
-                "id": record.trial_id,
-                "seed": record.seed,
-                "trainable": record.trainable,
-                "recipe": dict(record.recipe),
-                "data_fingerprint": record.data_fingerprint,
-            }
-            self._describe(home, about)
+            about = _about(record.trial_id, record.seed, record.trainable, record.recipe, record.data_fingerprint)
+            _describe(home, about)
             if artifacts is not None:
-                self._copy_artifacts(artifacts, home)
+                _copy_artifacts(artifacts, home)
+            if record.status == "failed":
+                _tell_attempts(home / JOURNAL, record)
             return write_atomically(home / RESULT, encode(record))
 
-    @staticmethod
-    def _describe(home: Path, about: dict[str, Any]) -> None:
-        if not (home / _ABOUT).exists():
-            write_atomically(home / _ABOUT, json.dumps(about, ensure_ascii=False))
 
-    @staticmethod
-    def _copy_artifacts(source: Path, home: Path) -> None:
-        target = home / WORK / ARTIFACTS
-        with tempfile.TemporaryDirectory(dir=home) as folder:
-            copy = Path(shutil.copytree(source, Path(folder) / ARTIFACTS))
-            shutil.rmtree(target, ignore_errors=True)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            copy.rename(target)
+def _about(
+    trial_id: str, seed: int, trainable: str, recipe: Mapping[str, Any], data_fingerprint: str
+) -> dict[str, Any]:
+    """What a Trial is, as `trial.json` says it."""
+    return {
+        "id": trial_id,
+        "seed": seed,
+        "trainable": trainable,
+        "recipe": dict(recipe),
+        "data_fingerprint": data_fingerprint,
+    }
+
+
+def _describe(home: Path, about: dict[str, Any]) -> None:
+    if _description(home) is None:
+        write_atomically(home / _ABOUT, json.dumps(about, ensure_ascii=False))
+
+
+def _description(home: Path) -> dict[str, Any] | None:
+    """What `trial.json` says; None without one, and where it is damaged: then it is set aside."""
+    path = home / _ABOUT
+    try:
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return _about(**{"trial_id" if name == "id" else name: value for name, value in about.items()})
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, AttributeError) as error:  # no text, no JSON, or not these fields
+        set_aside(path, error)
+        return None
+
+
+def _tell_attempts(path: Path, record: Record) -> None:
+    """Journal a failed Record's attempts, so that the next one here counts and takes time on from them."""
+    journaled = journal.read(path).attempts
+    teller = journal.Journal(path)
+    for attempt in range(journaled + 1, record.attempts + 1):
+        last = attempt == record.attempts
+        teller.begin(attempt, record.started, clean=False)
+        teller.end(attempt, "failed", record.ended or record.started, record.seconds if last else 0.0)
+
+
+def _copy_artifacts(source: Path, home: Path) -> None:
+    target = home / WORK / ARTIFACTS
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        copy = Path(shutil.copytree(source, Path(folder) / ARTIFACTS))
+        shutil.rmtree(target, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy.rename(target)

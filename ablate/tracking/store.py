@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
+from urllib.parse import unquote
 
-from ablate.study.study import Study
+from ablate.study.study import Study, Variant
 from ablate.tracking.record import Record, Status
 
 
@@ -20,10 +23,27 @@ class Stamp(NamedTuple):
     status: Status
     """`finished` or `failed`."""
     attempts: int
+    variant_key: str = ""
+    """`variant_key` of the Variant under which it is held."""
 
     def settles(self, record: Record) -> bool:
-        """Whether delivering ``record`` would add nothing."""
-        return self.status == "finished" or self == (record.status, record.attempts)
+        """Whether ``record`` has nothing that is not held, whatever the Variant's name."""
+        return self.status == "finished" or self[:2] == (record.status, record.attempts)
+
+
+def variant_key(variant: Variant) -> str:
+    """Identifies a Variant in a Store: one whose name or Recipe was edited is another Variant."""
+    text = json.dumps([variant.name, variant.recipe], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def database(uri: str) -> Path | None:
+    """The file of an SQLite database's URI, absolute; None for another place and for one in memory."""
+    scheme, _, path = uri.partition(":///")
+    name = unquote(path.partition("?")[0])
+    if scheme.partition("+")[0] != "sqlite" or name in ("", ":memory:"):
+        return None
+    return Path(name).absolute()
 
 
 class Store(Protocol):
@@ -34,16 +54,8 @@ class Store(Protocol):
         """Where it is."""
         ...
 
-    def describe(self) -> str:
-        """One line for a person: what and where it is."""
-        ...
-
     def known(self, trial_ids: Iterable[str], study: Study | None = None) -> dict[str, Stamp]:
         """The outcomes held complete: in this study's experiment, or anywhere when none is given."""
-        ...
-
-    def finished(self, trial_ids: Iterable[str]) -> set[str]:
-        """Those of the Trials that the Store holds finished, trained for whichever study."""
         ...
 
     def fetch(self, trial_id: str, folder: Path) -> Record:
@@ -56,11 +68,16 @@ class Store(Protocol):
     def deliver(self, study: Study, record: Record, artifacts: Mapping[str, Path]) -> None:
         """Write a Record into the study's experiment; the same one twice is written once.
 
+        One held already under another name of its Variant is moved to where the study has it now.
         A running or interrupted one is written as far as it goes and completed by a later call. ``artifacts``:
         name -> file. The caller sees to it that no two processes deliver the same Trial at once.
         """
         ...
 
     def summarise(self, study: Study, aggregates: Mapping[str, Mapping[str, float]], report_files: list[Path]) -> None:
-        """Write Variant name -> aggregates, and the report's files (files or folders), beside the Trials."""
+        """Write Variant name -> aggregates, and the report's files (files or folders), beside the Trials.
+
+        An aggregate that an earlier summary had and this one has not is NaN from now on. Through
+        `Delivery.summarise`, lest two processes do it at once.
+        """
         ...

@@ -8,9 +8,19 @@ import sys
 from ablate.tracking.mlflow_client import Connection
 
 
+class NoRuns(Exception):  # noqa: N818 - a mistake of the user's, told in one line
+    """There is no store where MLflow would look for one."""
+
+
 def serve(uri: str | None, port: int) -> int:
-    """Run MLflow's UI in the foreground until it is interrupted; its exit code. A server needs no UI of ours."""
-    where = Connection(uri).uri
+    """Run MLflow's UI in the foreground until it is interrupted; its exit code. A server needs no UI of ours.
+
+    Raises `NoRuns` where nothing has been tracked.
+    """
+    connection = Connection(uri)
+    if not connection.begun():
+        raise NoRuns("there are no runs here yet: start in the folder of `ablate run`, or name a --tracking-uri")
+    where = connection.uri
     if where.startswith(("http://", "https://")):
         print(f"open {where}: it is a tracking server and has the page already")  # noqa: T201 - the answer
         return 0

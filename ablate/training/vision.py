@@ -48,7 +48,8 @@ def train(recipe: Recipe | Mapping[str, Any], seed: int, report: Report, folder:
     """Train one Trial, or go on with it from its checkpoint in ``folder``.
 
     Reports ``train_loss``, ``top1``, ``top5`` (percent), ``loss``, ``learning_rate`` (of the last update),
-    ``gradient_norm`` (mean, before clipping) and ``images_per_second`` after every epoch, counted from 1.
+    ``gradient_norm`` (mean, before clipping) and ``images_per_second`` after every epoch, counted from 1; no pace
+    for an epoch that was resumed after its last update.
     Leaves ``artifacts/per_example.npz`` and ``artifacts/weights.pt`` in ``folder``, and returns the final
     ``top1``, ``top5``, ``loss`` and ``train_loss`` with ``parameters`` and ``steps``.
 
@@ -97,8 +98,9 @@ class _Training:
                 **evaluation.metrics(),
                 "learning_rate": self.rate_of((progress.epoch + 1) * self.epoch_steps - 1),
                 "gradient_norm": progress.norm_sum / self.epoch_steps,
-                "images_per_second": pace,
             }
+            if pace is not None:
+                row["images_per_second"] = pace
             self.progress = progress = Progress(epoch=progress.epoch + 1, train_loss=row["train_loss"])
             self.report(progress.epoch, row)
             self.pause()
@@ -112,8 +114,8 @@ class _Training:
             "steps": float(epochs * self.epoch_steps),
         }
 
-    def train_epoch(self) -> float:
-        """Make the updates that are left of the epoch; the pace in images per second."""
+    def train_epoch(self) -> float | None:
+        """Make the updates that are left of the epoch; the pace in images per second, None where none was left."""
         progress, started, done_before = self.progress, time.monotonic(), self.progress.step
         unread: list[tuple[torch.Tensor, torch.Tensor]] = []
         for batch in self.batches.epoch(progress.epoch, start=progress.step):
@@ -123,7 +125,7 @@ class _Training:
                 self.read(unread)
                 self.pause()
         images = (progress.step - done_before) * self.recipe.schedule.batch_size
-        return images / (time.monotonic() - started)
+        return images / (time.monotonic() - started) if images else None
 
     def update(self, batch: Batch, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """One update, ``step`` of them made before it; the mean loss, and the gradient's norm before clipping."""

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import random
+import sys
+from collections import defaultdict
 
 import numpy as np
 import pytest
 import torch
 
+from ablate import draws
+from ablate.data import batches as data_batches
 from ablate.data import sources
 from ablate.data.batches import Batch, TrainBatches, eval_batches, flip, normalise
 from ablate.data.errors import DataError
 from ablate.data.mixup import mix, shares
+from ablate.data.randaugment import RandAugmenter
 from ablate.recipe import Augment, Data, InceptionCrop, MixUp, RandAugment
 
 DATA = Data(
@@ -38,6 +43,64 @@ def test_an_epoch_resumes_at_any_step(draw):
         rest = list(source.epoch(3, start=start))
         assert len(rest) == len(whole) - start
         assert all(map(equal, whole[start:], rest))
+
+
+@pytest.mark.parametrize("at_once", [1, 3 * 64 * 64, 2**40])
+@pytest.mark.parametrize("augment", [FULL, PLAIN, FULL.model_copy(update={"crop": "off"})])
+def test_augmenting_many_batches_at_once_changes_no_bit(monkeypatch, augment, at_once):
+    """One batch at a time, three or the whole epoch, from the start or from step 5: the batches are the same."""
+    expected = []
+    for step in range(21):  # each by itself: its images have no neighbours to share an operation with
+        alone = batches(augment)
+        monkeypatch.setattr(alone, "_batches_at_once", 1)
+        expected.append(next(alone.epoch(2, start=step)))
+    monkeypatch.setattr(data_batches, "_AT_ONCE", at_once)
+    source = batches(augment)
+    assert source._batches_at_once == {1: 1, 3 * 64 * 64: 3, 2**40: 2**28}[at_once]
+    for start in (0, 5):
+        assert all(equal(*pair) for pair in zip(expected[start:], source.epoch(2, start), strict=True))
+
+
+@pytest.mark.parametrize("at_once", [1, 2**40])
+def test_images_are_augmented_in_as_few_calls_as_fit(monkeypatch, at_once):
+    """An epoch in memory is one call of RandAugment where it fits, and one a batch where no more does."""
+    calls = []
+    true = RandAugmenter.__call__
+
+    def counting(self, images, *keys):
+        calls.append(len(images))
+        return true(self, images, *keys)
+
+    monkeypatch.setattr(RandAugmenter, "__call__", counting)
+    monkeypatch.setattr(data_batches, "_AT_ONCE", at_once)
+    list(batches(FULL).epoch(0))
+    assert calls == ([64] * 21 if at_once == 1 else [64 * 21])
+
+
+def test_no_two_uses_of_chance_share_a_purpose(monkeypatch):
+    """Each random stream is drawn from in one place of the source, under a name of its own."""
+    seen = defaultdict(set)
+    true = draws.uniform
+
+    def spy(seed, purpose, step, images, count):
+        caller = sys._getframe(1)
+        seen[purpose].add((caller.f_code.co_filename, caller.f_lineno))
+        return true(seed, purpose, step, images, count)
+
+    monkeypatch.setattr(draws, "uniform", spy)
+    split = DATA.model_copy(update={"val_fraction": 0.1})
+    for draw in ("image", "batch"):
+        augment = FULL.model_copy(update={"mixup": MixUp(draw=draw)})
+        next(TrainBatches(sources.load(split).train, augment, split, 0, 64).epoch(0))
+    purposes = {"test split", "val split", "order", "crop", "flip", "randaug", "mixup", "mixup batch"}
+    assert {purpose: len(places) for purpose, places in seen.items()} == dict.fromkeys(purposes, 1)
+
+
+def test_a_share_per_batch_is_new_in_every_epoch():
+    """With one share for the batch, the first updates of two epochs do not mix alike."""
+    source = batches(PLAIN.model_copy(update={"mixup": MixUp(alpha=1.0, draw="batch")}))
+    first, second = (next(source.epoch(epoch)).targets.amax(1).min() for epoch in (0, 1))
+    assert first != second
 
 
 def test_start_beyond_the_epoch_is_an_error():

@@ -26,14 +26,16 @@ def boxes_of(height: int, width: int, count: int = 500, **settings: float) -> np
     height=st.integers(1, 300),
     width=st.integers(1, 300),
     min_area=st.floats(0.01, 1.0),
+    min_aspect=st.floats(0.3, 1.0),
     max_aspect=st.floats(1.0, 3.0),
 )
-def test_boxes_keep_their_bounds(height, width, min_area, max_aspect):
+def test_boxes_keep_their_bounds(height, width, min_area, min_aspect, max_aspect):
     """A box lies in the image, and unless it is the whole image has the area and the aspect ratio asked for.
 
     Widths are rounded to pixels, so the ratio may be off by half a pixel.
     """
-    top, left, tall, wide = boxes_of(height, width, 60, min_area=min_area, max_aspect=max_aspect).T
+    limits = {"min_area": min_area, "min_aspect": min_aspect, "max_aspect": max_aspect}
+    top, left, tall, wide = boxes_of(height, width, 60, **limits).T
     assert (top >= 0).all()
     assert (left >= 0).all()
     assert (tall > 0).all()
@@ -43,7 +45,7 @@ def test_boxes_keep_their_bounds(height, width, min_area, max_aspect):
     cut = (tall < height) | (wide < width)
     assert (tall * wide >= min_area * height * width)[cut].all()
     assert (wide <= tall * max_aspect + 0.5 + 1e-9)[cut].all()
-    assert (wide >= tall / max_aspect - 0.5 - 1e-9)[cut].all()
+    assert (wide >= tall * min_aspect - 0.5 - 1e-9)[cut].all()
 
 
 def test_boxes_are_distributed_as_in_tensorflow():
@@ -57,14 +59,14 @@ def test_boxes_are_distributed_as_in_tensorflow():
 
 def test_every_place_is_possible():
     """Boxes reach all four borders and all rows between."""
-    found = boxes_of(8, 8, 2000, min_area=0.2, max_aspect=1.0)
+    found = boxes_of(8, 8, 2000, min_area=0.2, min_aspect=1.0, max_aspect=1.0)
     tops = found[found[:, 2] == 4][:, 0]
     assert sorted(set(tops.tolist())) == [0, 1, 2, 3, 4]
 
 
 def test_impossible_boxes_become_the_whole_image():
     """A long image holds no box of nearly its whole area and a square's shape, so nothing is cut."""
-    found = boxes_of(10, 100, min_area=0.9, max_aspect=1.1)
+    found = boxes_of(10, 100, min_area=0.9, min_aspect=0.9, max_aspect=1.1)
     assert (found == [0, 0, 10, 100]).all()
 
 

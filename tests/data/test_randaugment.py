@@ -138,6 +138,19 @@ def test_magnitudes_of_the_published_setting():
     assert m.enhance == pytest.approx(1.9)
 
 
+@pytest.mark.parametrize(
+    ("level", "bits", "threshold", "enhance"), [(3, 1, 76, 0.64), (5, 2, 128, 1.0), (10, 4, 0, 1.9), (15, 6, 128, 2.8)]
+)
+def test_the_level_is_no_even_scale_of_strength(level, bits, threshold, enhance):
+    """Bits kept by Posterize, the threshold at which Solarize starts and the enhancing factor are as documented."""
+    m = Magnitudes(level, 224)
+    values = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    assert len(ops.posterize(values, m.bits).unique()) == 2**bits
+    inverted = (ops.solarize(values, m.threshold) != values).flatten()
+    assert inverted.nonzero()[0].item() == threshold
+    assert m.enhance == pytest.approx(enhance)
+
+
 @pytest.mark.parametrize(("size", "translation", "half"), [(8, 100 / 28, 1), (28, 12.5, 5), (112, 50.0, 20)])
 def test_magnitudes_in_pixels_follow_the_image(size, translation, half):
     """Translation and cutout keep their proportion to the image."""

@@ -28,7 +28,8 @@ HANG_S = 300
 LAST_LINE = re.compile(r"trained (\d+), reused (\d+), failed (\d+)")
 #: Gives the child its own session with its standard input as controlling terminal, as a terminal does.
 IN_TERMINAL = (
-    "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
 )
 
 
@@ -141,10 +142,11 @@ class Terminal:
     def __init__(self, place, *arguments, **environment):
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+        inherited = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}  # the terminal says
         self.process = subprocess.Popen(
             [sys.executable, "-c", IN_TERMINAL, *place.command(*arguments)],
             cwd=place.root,
-            env={**os.environ, "TERM": "xterm", **environment},
+            env={**inherited, "TERM": "xterm", **environment},
             stdin=slave,
             stdout=slave,
             stderr=slave,

@@ -8,7 +8,7 @@ import pytest
 MISTAKES = {
     "unknown key": ("question:", "¦qestion:", "unknown key 'qestion'; allowed: study, question"),
     "misspelt field": ("    dim: 16", "    ¦dmi: 16", "unknown key 'dmi' in 'model'; allowed: dim"),
-    "misspelt part": ("    readout: gap", "    readout: ¦gpa", "did you mean 'gap'?"),
+    "misspelt part": ("    readout: gap", "    ¦readout: gpa", "did you mean 'gap'?"),
     "wrong type": ("    epochs: 2", "    ¦epochs: two", "schedule.epochs: must be a whole number, not 'two'"),
     "no such field in a Level": ("{model.position: none}", "{¦model.positon: none}", "did you mean 'position'?"),
     "Level equal to the reference": ("none: {model.position: none}", "¦none: {model.position: sincos2d}", "nothing"),

@@ -13,7 +13,7 @@ import pytest
 SLUG = "tiny/longer"
 RUN = ("run", "tiny.yaml", "--profile", "longer", "--slots", "2")
 #: Checkpoints within epochs, so that a resumed Trial goes on from the middle of one.
-OFTEN = {"ABLATE_CHECKPOINT_INTERVAL_S": "0.05"}
+OFTEN = {"ABLATE_CHECKPOINT_INTERVAL_S": "0.2"}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def check(place, undisturbed, before, interruptions):
     for key, record in undisturbed.records().items():
         assert records[key].status == "finished"
         assert records[key].metrics == record.metrics
-        assert [row.step for row in records[key].history] == list(range(1, 13))
+        assert [row.step for row in records[key].history] == list(range(1, 9))
     assert sum(record.attempts - 1 for record in records.values()) <= interruptions
     assert place.comparison(SLUG) == undisturbed.comparison(SLUG)
     children = [r.data.tags["ablate.trial_id"] for r in place.runs(SLUG) if r.data.tags["ablate.kind"] == "trial"]
@@ -83,11 +83,11 @@ def test_a_killed_worker_is_replaced(place, undisturbed, until):
 def test_ctrl_c_in_a_terminal_stops_cleanly(place, undisturbed, terminal):
     """A live table shows counts and slots; Ctrl-C checkpoints and exits with 1; the same command ends equal."""
     screen = terminal(place, *RUN, **OFTEN)
-    assert screen.read_until(lambda: in_the_middle(place) and re.search(r"slot1 +\S+ +\d +\d+/12", screen.text))
+    assert screen.read_until(lambda: in_the_middle(place) and re.search(r"slot1 +\S+ +\d +\d+/8", screen.text))
     screen.press("\x03")
     assert screen.end() == 1, screen.text
     assert re.search(r"\d/6 ", screen.text)
-    assert re.search(r"slot0 +\S+ +\d +\d+/12", screen.text)
+    assert re.search(r"slot0 +\S+ +\d +\d+/8", screen.text)
     assert "stopping: Trials write their checkpoints" in screen.text
     assert "the same command goes on from here" in screen.text
     states = Counter(record.status for record in place.records().values())
@@ -102,11 +102,14 @@ def test_ctrl_c_in_a_terminal_stops_cleanly(place, undisturbed, terminal):
 
 WAITS = """
 import pathlib, time
+from ablate.trainable import Stopped
 
 def train(recipe, seed, report, folder):
     report(1, {"score": 0.0})
     while not pathlib.Path("go").exists():
         time.sleep(0.05)
+        if report.stop_requested:
+            raise Stopped
     return {"score": recipe["value"] + seed}
 """
 WAITING = """
@@ -140,8 +143,7 @@ def test_a_second_run_of_the_study_is_refused(make_place, until):
 
 def test_a_closed_terminal_stops_the_run_cleanly(make_place, until):
     """SIGHUP, as from a lost connection, ends the driver by itself with its workers gone and Trials resumable."""
-    place = make_place(waits__py=WAITS.replace('("go").exists()', '("go").exists() and report(2, {}) is None'))
-    place.write("study.yaml", WAITING)
+    place = make_place(waits__py=WAITS, study__yaml=WAITING)
     driver = place.start("run", "study.yaml", "--slots", 1)
     until(lambda: any(record.status == "running" for record in place.records().values()))
     workers = psutil.Process(driver.pid).children(recursive=True)

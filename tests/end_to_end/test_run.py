@@ -57,7 +57,7 @@ def test_the_frame_has_every_trial_and_epoch(trained):
 
 
 def test_a_second_run_trains_nothing_and_writes_the_same_bytes(trained):
-    """With --quiet standard output is the last line alone, no Trial is touched, and every file of the report is equal."""
+    """With --quiet there is the last line alone; no Trial is touched, and every file of the report is equal."""
     report, results = trained.place.report_bytes(SLUG), trained.place.results()
     done = trained.place.ablate("run", "tiny.yaml", "--slots", 2, "--quiet")
     assert done.out == "trained 0, reused 6, failed 0\n"
@@ -121,17 +121,29 @@ def test_changing_a_level_trains_only_its_trials(trained, make_place, tiny):
 
 
 def test_only_seeds_and_set_select_and_override(make_place, tiny):
-    """--only keeps the baseline and what it names, --seeds the first ones, --set changes the base; the report says so."""
+    """--only keeps the baseline too, --seeds takes the first, --set changes the base; the report says so."""
     place = make_place(tiny__yaml=tiny)
-    options = ["--only", "position=*", "--seeds", 1, "--set", "schedule.epochs=1", "--set", "optimizer.learning_rate=2e-3"]
+    options = [
+        "--only",
+        "position=*",
+        "--seeds",
+        1,
+        "--set",
+        "schedule.epochs=1",
+        "--set",
+        "optimizer.learning_rate=2e-3",
+    ]
     done = place.ablate("run", "tiny.yaml", "--slots", 2, *options)
     assert done.counts == (2, 0, 0)
-    assert [row["variant"] for row in place.comparison(SLUG)] == ["baseline", "position=none"]
+    (selection,) = (place.root / "reports" / SLUG / "selections").iterdir()
+    slug = f"{SLUG}/selections/{selection.name}"
+    assert [row["variant"] for row in place.comparison(slug)] == ["baseline", "position=none"]
+    assert not (place.root / "reports" / SLUG / "report.md").exists()
     for record in place.records().values():
         assert record.seed == 0
         assert len(record.history) == 1
         assert record.recipe["optimizer"]["learning_rate"] == 0.002
-    report = place.report_bytes(SLUG)["report.md"].decode()
+    report = place.report_bytes(slug)["report.md"].decode()
     assert "--seeds 1" in report
     assert "schedule.epochs=1" in report
 

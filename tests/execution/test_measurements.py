@@ -10,7 +10,7 @@ import pytest
 from ablate.execution.measurements import checked_metrics, final_metrics
 from ablate.execution.report import JournalReport
 from ablate.execution.stopping import StopWatch
-from ablate.trainable import Stopped
+from ablate.trainable import Diverged, Stopped
 
 
 class Rows:
@@ -56,7 +56,10 @@ def test_anything_else_is_refused_by_name(metrics, message):
 
 def test_the_studys_metric_must_be_returned():
     """A missing metric is named, with what was returned in its place."""
-    assert final_metrics({"score": math.nan}, "score").keys() == {"score"}
+    assert final_metrics({"score": 1.0, "loss": math.nan}, "score").keys() == {"score", "loss"}
+    for value in (math.nan, math.inf):
+        with pytest.raises(Diverged, match=f"the Trainable returned {value} as its score"):
+            final_metrics({"score": value}, "score")
     with pytest.raises(ValueError, match="no metric 'score', which the study compares; it returned: acc, loss"):
         final_metrics({"acc": 1.0, "loss": 2.0}, "score")
     with pytest.raises(ValueError, match="it returned: nothing"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -10,7 +11,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from ablate.execution.display import PlainDisplay
 from ablate.execution.scheduler import ExecutionError
 from ablate.execution.stopping import Stop
 
@@ -56,6 +59,18 @@ def test_a_second_run_trains_nothing(workplace, drive):
     assert not summary.trained
     assert not (workplace.root / "again" / "jobs").exists() or not list((workplace.root / "again" / "jobs").iterdir())
     assert workplace.names("begin") == ["a", "b"]
+
+
+def test_the_display_counts_what_was_finished_before(workplace):
+    """A driver that is given all Trials of a study says how many of them are finished already, and counts them."""
+    trials = [workplace.trial(name) for name in "abc"]
+    workplace.run(trials[:2])
+    out = io.StringIO()
+    workplace.run(trials, name="again", slots=1, observer=PlainDisplay(Console(file=out), "score"))
+
+    first, second = out.getvalue().splitlines()
+    assert first == "3 Trials, 2 of them finished before; training in 1 slot"
+    assert second.startswith("[3/3] trained c seed 0: score 0.2 in ")
 
 
 def test_failures_stop_nobody_else_and_are_tried_again_by_the_next_run(workplace):
@@ -106,17 +121,26 @@ def test_a_killed_worker_is_replaced_and_its_trial_goes_on(workplace, drive):
     assert any("SIGKILL" in message and "k seed 0" in message for message in listener.messages)
 
 
-def test_a_trial_that_kills_its_process_again_and_again_is_lost(workplace):
+def test_a_trial_that_kills_its_process_at_the_same_step_again_is_lost(workplace):
     """Two deaths are enough: the Trial fails as lost, with what its process said last; the others are trained."""
-    summary = workplace.run([workplace.trial("k", steps=9, mode="kill_always"), workplace.trial("o")], slots=1)
+    summary = workplace.run([workplace.trial("k", steps=9, mode="kill_at", at=2), workplace.trial("o")], slots=1)
 
     assert summary.trained == ("o",)
     assert summary.failed == ("k",)
     record = workplace.spool.record("k")
     assert record.cause == "lost"
-    assert record.error == "its process died 2 times: killed by SIGKILL"
+    assert record.error == "its process died 2 times without getting any further: killed by SIGKILL"
     assert "these are its last words" in record.log_tail
     assert workplace.names("begin").count("k") == 2
+
+
+def test_a_trial_that_gets_further_between_deaths_is_not_given_up(workplace):
+    """Deaths count only as long as the Trial makes no progress: three of them, a step apart, cost it nothing."""
+    summary = workplace.run([workplace.trial("k", steps=3, mode="kill_always")], slots=1)
+
+    assert summary.trained == ("k",)
+    assert [line[2] for line in workplace.lines("begin")] == ["0", "1", "2", "3"]
+    assert [row.step for row in workplace.spool.record("k").history] == [1, 2, 3]
 
 
 def test_says_why_when_no_job_reaches_a_trial(workplace):

@@ -24,6 +24,16 @@ def test_the_first_request_writes_the_file_and_the_second_kills(tmp_path):
     assert stop.at_once
 
 
+def test_a_request_that_cannot_be_written_still_counts(tmp_path):
+    """A disk that takes no stop file raises nothing in the signal handler, and the second request kills."""
+    (tmp_path / "run").write_text("a file where a folder should be")
+    stop = Stop(tmp_path / "run" / "stop")
+    stop.request()
+    assert (stop.requested, stop.at_once) == (True, False)
+    stop.request()
+    assert stop.at_once
+
+
 def test_a_free_lock_means_that_the_driver_is_gone(tmp_path):
     """While the lock is held the worker goes on; free or missing, it stops."""
     folder = RunFolder(tmp_path / "run")

@@ -80,7 +80,7 @@ def test_a_far_row_is_an_arrow_with_its_numbers(fake: SimpleNamespace) -> None:
     assert figure is not None
     assert len(figure.axes) == 1
     assert figure.axes[0].get_xlim()[0] > -10
-    assert any(re.fullmatch(r"−4\d \[−4\d, −\d\d\]", text) for text in visible_texts(figure))
+    assert any(re.fullmatch(r"−4\d\.\d\d \[−4\d\.\d\d, −\d\d\.\d\d\]", text) for text in visible_texts(figure))
 
 
 def test_every_variant_is_a_row_even_without_a_result(fake: SimpleNamespace) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from ablate.reporting.statistics import HELPS, HURTS, UNSURE, MeanInterval, PairedDifference, holm
+from ablate.reporting.statistics import HELPS, HURTS, UNSURE, MeanInterval, PairedDifference, first_step, holm
 
 NAN = float("nan")
 
@@ -164,3 +164,19 @@ def test_holm_agrees_with_statsmodels(p: list[float]) -> None:
 def test_a_comparison_without_a_test_stays_in_the_family() -> None:
     """NaN counts like p = 1, so that failing Variants never make the others significant."""
     assert holm([0.01, NAN, 0.02]) == pytest.approx([0.03, NAN, 0.04], nan_ok=True)
+
+
+@pytest.mark.parametrize(("comparisons", "pairs"), [(1, 2), (1, 10), (13, 3), (14, 3), (5, 8)])
+def test_the_first_step_parts_verdicts_from_none(comparisons: int, pairs: int) -> None:
+    """A mean difference just above the stated number of standard deviations passes Holm's first step, one below not."""
+    needed = first_step(comparisons, pairs) / np.sqrt(pairs)
+    noise = np.random.default_rng(0).normal(size=pairs)
+    noise = (noise - noise.mean()) / noise.std(ddof=1)
+    for factor, passes in ((1.001, True), (0.999, False)):
+        p = stats.ttest_1samp(noise + factor * needed, 0).pvalue
+        assert (holm([p, *[1.0] * (comparisons - 1)])[0] < 0.05) == passes
+
+
+def test_one_pair_has_no_first_step() -> None:
+    """Without a spread there is no t."""
+    assert np.isnan(first_step(3, 1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,9 +16,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from ablate.reporting import captions, renderers
+from ablate.reporting import captions, latex, markdown, renderers
 from ablate.reporting.comparison import Comparison, comparison
 from ablate.reporting.tables import comparison_table, failures_table
+from ablate.study.study import Metric, PublishedColumn
 
 GOLDEN = Path(__file__).parent / "golden"
 NAN = float("nan")
@@ -31,7 +33,7 @@ def render(name: str, compared: Comparison) -> str:
         return renderers.to_markdown(table)
     if name.endswith(".csv"):
         return renderers.to_csv(compared.summary.drop(columns=["changes"]).round(6))
-    return renderers.to_latex(table, captions.comparison_caption(compared), "tab:comparison")
+    return latex.comparison_tex(compared)
 
 
 @pytest.mark.parametrize("kind", ["realistic", "hostile"])
@@ -100,6 +102,80 @@ def test_the_terminal_takes_no_markup_from_names(fake: SimpleNamespace) -> None:
     assert "[red]x[/]" in console.file.getvalue()
 
 
+def test_published_numbers_read_as_published(fake: SimpleNamespace) -> None:
+    """In their own digits, with their `≈`; the difference has the uncertainty of what was measured."""
+    column = PublishedColumn("paper", {"baseline": 75.0, "a": 83.0}, "T1", "", {"baseline": "75.0", "a": "≈ 83"})
+    study = fake.study(("baseline", "a", "b"), published=(column,))
+    values = {"baseline": [75.0, 76.0, 77.0], "a": [80.0, 81.0, 82.0], "b": [1.0, 2.0, 3.0]}
+    compared = comparison(study, fake.records(study, values))
+    table = comparison_table(compared)
+    assert table["top-1 accuracy (%)"].tolist() == ["76.0 ± 2.5", "81.0 ± 2.5", "2.0 ± 2.5"]
+    assert table["paper"].tolist() == ["75.0", "≈ 83", "—"]
+    assert table["− paper"].tolist() == ["+1.0 ± 2.5", "≈ −2.0 ± 2.5", "—"]
+    assert "≈: only roughly known" in captions.comparison_caption(compared)
+
+
+def test_a_small_metric_keeps_its_exponent_beside_published_numbers(fake: SimpleNamespace) -> None:
+    """A difference of 4e-8 is not written as 4."""
+    study = fake.study(
+        ("baseline",), metric=Metric("nll", "minimize"), published=(PublishedColumn("paper", {"baseline": 1e-8}, "T"),)
+    )
+    compared = comparison(study, fake.records(study, {"baseline": [5.1e-8, 5.2e-8, 5.3e-8]}))
+    assert comparison_table(compared).loc[0, "− paper"] == "(+4.20 ± 0.25)e-08"
+
+
+def test_the_caption_says_what_a_verdict_takes(fake: SimpleNamespace) -> None:
+    """The |t| of Holm's first step with these seeds, also in standard deviations; nothing of it for one seed."""
+    caption = captions.comparison_caption(comparison(fake.study(), {}))
+    assert "With 3 seeds and 2 comparisons no Variant has a verdict unless one |t| exceeds 6.2, a mean" in caption
+    assert "difference of 3.6 standard deviations of the paired differences" in caption
+    assert "|t|" not in captions.comparison_caption(comparison(fake.study(seeds=(0,)), {}))
+
+
+@pytest.mark.parametrize(("values", "told"), [([99.0, 99.5, 97.0], True), ([90.0, 90.5, 90.2], False)])
+def test_an_interval_beyond_a_hundred_percent_is_explained(
+    values: list[float], told: bool, fake: SimpleNamespace
+) -> None:
+    """Where it happens, and nowhere else."""
+    study = fake.study(("baseline",))
+    compared = comparison(study, fake.records(study, {"baseline": values}))
+    assert (compared.summary.loc[0, "high"] > 100) == told
+    assert ("may reach beyond" in captions.comparison_caption(compared)) == told
+
+
+def test_text_stands_to_the_left_in_markdown(fake: SimpleNamespace) -> None:
+    """In the tables of the Recipe and of the changes every column is text, and both have words below them."""
+    study, records = fake.realistic()
+    text = markdown.to_report(comparison(study, records), records, ())
+    for head, words in (("| Variant | Field | Baseline | Here |", "Every field"), ("| Field | Value |", "Every value")):
+        table, caption = text[text.index(head) :].split("\n\n")[:2]
+        assert set(table.split("\n")[1].strip("|").split("|")) == {":---"}
+        assert caption.startswith(words)
+
+
+def test_latex_fits_a_page_of_one_column(fake: SimpleNamespace) -> None:
+    """Names wrap where they are joined, the caption is short, and neither Changes nor published numbers widen it."""
+    tex = latex.comparison_tex(comparison(*fake.realistic()))
+    first, second = tex.split("\\end{table}")[:2]
+    assert "position=\\allowbreak{}learned+\\allowbreak{}pooling=" in first
+    assert "Changes" not in tex
+    assert ("SimpleViT" in first, "SimpleViT" in second) == (False, True)
+    assert all(len(caption) < 160 for caption in re.findall(r"\\caption\{(.*)\}", tex))
+    # Characters of the widest row but for the name, whose column is a fifth of the line: about 90 fit at this size.
+    rows = [row.split("&", 1)[1] for row in first.split("\\midrule")[1].split("\\bottomrule")[0].strip().split("\n")]
+    plain = [re.sub(r"\$(.)[a-z]*\$|\\\w+(\{.*?\})?|[&\\ ]", r"\1", row) for row in rows]
+    assert max(map(len, plain)) <= 0.75 * 90
+
+
+def test_a_mark_in_latex_is_a_verdict(fake: SimpleNamespace) -> None:
+    """An asterisk stands at the p value of every Variant that helps or hurts, and of no other."""
+    compared = comparison(*fake.realistic())
+    body = latex.comparison_tex(compared).split("\\midrule")[1].split("\\bottomrule")[0].strip()
+    marked = ["rlap{*}" in row for row in body.split("\n")]
+    assert marked == [verdict in ("helps", "hurts") for verdict in compared.summary["verdict"]]
+    assert 0 < sum(marked) < len(marked)
+
+
 def test_csv_keeps_full_precision(fake: SimpleNamespace) -> None:
     """The raw mean comes back bit by bit."""
     study = fake.study(("baseline",))
@@ -115,7 +191,7 @@ def test_the_caption_says_what_the_numbers_are(fake: SimpleNamespace) -> None:
     for words in (
         "±",
         "95 % t interval",
-        "n counts",
+        "n: seeds with a result",
         "paired by seed",
         "Holm",
         "2 comparisons",

@@ -8,7 +8,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.study.designs import DESIGNS, factorial, listed, one_at_a_time, reference, union, variant_name
+from ablate.study.designs import DESIGNS, factorial, listed, one_at_a_time, reference, size, union, variant_name
 from ablate.study.study import BASELINE, Factor, Level
 
 NAMES = st.text(st.sampled_from("abcxyz0189.-"), min_size=1, max_size=4)
@@ -61,6 +61,12 @@ def test_names_tell_variants_apart(space: dict[str, Factor]) -> None:
     names = [variant_name(a, space) for a in factorial(space)]
     assert len(set(names)) == len(names)
     assert [n == BASELINE for n in names] == [True] + [False] * (len(names) - 1)
+
+
+@given(factors(), st.sampled_from(sorted(DESIGNS)))
+def test_the_size_of_a_design_is_known_without_enumerating_it(space: dict[str, Factor], name: str) -> None:
+    """It is the number of Variants that the enumeration gives."""
+    assert size(name, space) == len(list(DESIGNS[name](space)))
 
 
 def test_enumeration_is_lazy() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -213,3 +214,15 @@ def test_a_study_is_found_from_any_folder(
     load()
     monkeypatch.chdir(elsewhere)
     assert load_study(folder / "study.yaml", "paper").published[0].values["baseline"] == 76.5
+
+
+def test_a_file_beside_the_study_shadows_no_module_of_pythons_own(load: Loader, folder: Path) -> None:
+    """The study's folder is searched last: its own modules are found, `colorsys` stays Python's."""
+    (folder / "colorsys.py").write_text("raise RuntimeError\n")
+    (folder / "only_beside_this_study.py").write_text("")
+    load()
+    shadowed, own = (importlib.util.find_spec(name) for name in ("colorsys", "only_beside_this_study"))
+    assert shadowed is not None
+    assert shadowed.origin != str(folder / "colorsys.py")
+    assert own is not None
+    assert own.origin == str(folder / "only_beside_this_study.py")

@@ -196,6 +196,17 @@ def test_levels_are_checked_also_where_no_variant_has_them(example: str, load: C
         load(text)
 
 
+def test_a_design_too_large_to_resolve_is_told_at_once(example: str, load: Callable[..., Study]) -> None:
+    """12 Factors of four Levels each would take hours; they are counted, and nothing is resolved."""
+    levels = "levels: {b: {model.depth: 3}, c: {model.depth: 4}, d: {model.depth: 5}}"
+    many = "factors:\n" + "".join(f"  f{i}: {{reference: a, {levels}}}\n" for i in range(12))
+    head, tail = example.partition("factors:\n")[0], "design: factorial\n"
+    study = head.replace("profile: small\n", "") + many + tail
+    line = study.count("\n")
+    with pytest.raises(StudyError, match=rf"study\.yaml:{line}:1: the design has 16,777,216 Variants; at most 10,000 "):
+        load(study)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

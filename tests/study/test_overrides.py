@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.study.overrides import ABSENT, OverrideError, apply, differences, flatten, overlap, settings
+from ablate.study.overrides import MISSING, OverrideError, apply, differences, flatten, overlap, settings
 
 KEYS = st.text(st.sampled_from("abcd"), min_size=1, max_size=2)
 SCALARS = st.one_of(st.integers(-3, 3), st.booleans(), st.sampled_from(["off", "x"]), st.none(), st.floats(-2, 2))
@@ -161,7 +161,7 @@ def test_one_and_true_and_one_point_zero_differ() -> None:
 
 def test_a_field_that_one_side_lacks_is_told() -> None:
     """Fields of a section that was null before stand against a dash."""
-    assert differences({"a": {"x": 1}}, {"a": {"x": 1, "y": 2}}) == {"a.y": (ABSENT, 2)}
+    assert differences({"a": {"x": 1}}, {"a": {"x": 1, "y": 2}}) == {"a.y": (MISSING, 2)}
 
 
 def test_overlap_is_containment_by_whole_names() -> None:

@@ -36,6 +36,27 @@ def test_a_row_that_a_column_lacks_is_left_empty(load: Loader, folder: Path) -> 
     assert dict(load(profile="paper").published[0].values) == {"baseline": 76.5}
 
 
+def test_numbers_keep_the_digits_of_the_file(load: Loader) -> None:
+    """75.0 is not 75: the text goes with the value, Variant by Variant."""
+    for column in load(profile="paper").published:
+        assert {name: float(text) for name, text in column.texts.items()} == dict(column.values)
+    assert load(profile="paper").published[0].texts["posemb=learned"] == "75.0"
+
+
+def test_rough_numbers_are_told_from_exact_ones(load: Loader, folder: Path) -> None:
+    """Where the file has a column `approximate`, yes puts `≈` before the number, and no or nothing does not."""
+    path = folder / "numbers.csv"
+    head, first, second, *rest = path.read_text().splitlines()
+    lines = [head + ",approximate", first + ",yes", second + ",no", *(line + "," for line in rest)]
+    path.write_text("\n".join(lines) + "\n")
+    table = load(profile="paper").published[0]
+    assert dict(table.texts) == {"baseline": "≈ 76.5", "posemb=learned": "75.0"}
+    assert dict(table.values) == {"baseline": 76.5, "posemb=learned": 75.0}
+    path.write_text(path.read_text().replace(",yes", ",maybe"))
+    with pytest.raises(StudyError, match="of row 'ours' in the file is neither yes nor no: 'maybe'"):
+        load(profile="paper")
+
+
 def test_a_profile_without_columns_needs_no_file(load: Loader, folder: Path) -> None:
     """Numbers hold at their own scale and at no other."""
     (folder / "numbers.csv").unlink()

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ablate.study.study import Factor, Level, Metric, Study, Trial, Variant
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.record import Record, Row
 from ablate.tracking.spool import Spool
-from ablate.tracking.store import Stamp, Store, StoreUnavailable
+from ablate.tracking.store import Stamp, Store, StoreUnavailable, variant_key
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -95,10 +95,8 @@ class FakeStore:
         self.down = ""
         self.calls = 0
         self.runs: dict[tuple[str, str], tuple[Record, dict[str, bytes]]] = {}
+        self.variants: dict[tuple[str, str], str] = {}
         self.summaries: list[tuple[str, Mapping[str, Mapping[str, float]], list[Path]]] = []
-
-    def describe(self) -> str:
-        return "a store in memory"
 
     def known(self, trial_ids: Any, study: Study | None = None) -> dict[str, Stamp]:
         self._check()
@@ -108,11 +106,8 @@ class FakeStore:
             if not complete or trial_id not in wanted or (study is not None and slug != study.slug):
                 continue
             if trial_id not in found or record.status == "finished":
-                found[trial_id] = Stamp(record.status, record.attempts)
+                found[trial_id] = Stamp(record.status, record.attempts, self.variants[slug, trial_id])
         return found
-
-    def finished(self, trial_ids: Any) -> set[str]:
-        return {trial_id for trial_id, stamp in self.known(trial_ids).items() if stamp.status == "finished"}
 
     def fetch(self, trial_id: str, folder: Path) -> Record:
         self._check()
@@ -132,6 +127,8 @@ class FakeStore:
         self.calls += 1
         key = (study.slug, record.trial_id)
         held = self.runs.get(key)
+        names = {trial.id: trial.variant for trial in study.trials}
+        self.variants[key] = next(variant_key(v) for v in study.variants if v.name == names[record.trial_id])
         if held is None or not (
             held[0].status in ("finished", "failed") and Stamp(held[0].status, held[0].attempts).settles(record)
         ):
@@ -254,6 +251,12 @@ def train(spool: Spool) -> Callable[..., Record]:
             return claim.finish({"accuracy": (rows - 1) / 10}, {"git_commit": "c" * 40})
 
     return run
+
+
+@pytest.fixture
+def finished_in() -> Callable[[Store, Iterable[str]], set[str]]:
+    """Those of the Trials that a Store holds finished, for whichever study."""
+    return lambda store, ids: {i for i, stamp in store.known(ids).items() if stamp.status == "finished"}
 
 
 @pytest.fixture

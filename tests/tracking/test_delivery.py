@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ablate.study.study import Study
+from ablate.tracking import mlflow_client
 from ablate.tracking.delivery import Delivery, DeliveryReport
 from ablate.tracking.disk import Lock
 from ablate.tracking.live import LiveDelivery
@@ -98,7 +100,7 @@ def test_a_server_that_was_down_gets_everything_once(
     """Down: undelivered, and nothing lost. Up: delivered. Again: already there. Runs and points are counted."""
     from mlflow import MlflowClient
 
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(mlflow_client, "_LEFT_ALONE_S", 0.0)
     for index in range(4):
         train(study, index, rows=5)
     records = list(spool.records(ids_of(study)).values())
@@ -164,13 +166,16 @@ def test_live_delivery_survives_an_outage(fake_store: Any, spool: Spool, study: 
 
 
 @pytest.mark.parametrize("trouble", [RuntimeError("a bug"), OSError("disk full")])
-def test_live_delivery_raises_nothing(spool: Spool, study: Study, train: Train, trouble: Exception):
-    """Even a store that cannot be made is a reason in the report, and the training goes on."""
+def test_live_delivery_raises_nothing(
+    fake_store: Any, spool: Spool, study: Study, train: Train, trouble: Exception, monkeypatch: pytest.MonkeyPatch
+):
+    """Even a mistake in the store is a reason in the report, and the training goes on."""
 
-    def make() -> Any:
+    def fail(*arguments: object) -> Any:
         raise trouble
 
-    with LiveDelivery(make, spool, study, every_s=0.01) as live:
+    monkeypatch.setattr(fake_store, "known", fail)
+    with LiveDelivery(fake_store, spool, study, every_s=0.01) as live:
         record = train(study)
         time.sleep(0.05)
     assert live.report.undelivered == (record.trial_id,)
@@ -191,6 +196,29 @@ def test_stopping_takes_no_longer_than_it_may(
     assert time.monotonic() - start < 2.3
     assert report.undelivered == (record.trial_id,)
     assert "0.3 s" in report.reason
+    hanging.set()
+
+
+def test_a_delivery_that_still_runs_is_told_of_even_when_nothing_is_missing(
+    fake_store: Any, spool: Spool, study: Study, monkeypatch: pytest.MonkeyPatch
+):
+    """Its thread holds the lock: whoever would write a summary has to know."""
+    entered, hanging = threading.Event(), threading.Event()
+
+    def hang(*arguments: object) -> None:
+        entered.set()
+        hanging.wait(20)
+
+    monkeypatch.setattr(fake_store, "deliver", hang)
+    claim = spool.claim(study.trials[0], study.trainable, "")
+    assert claim is not None
+    with claim:
+        _ = claim.folder
+        live = LiveDelivery(fake_store, spool, study, every_s=0.01)
+        live.start()
+        assert entered.wait(10)
+        report = live.stop(timeout_s=0.1)
+    assert report == DeliveryReport(reason="still not delivered after 0.1 s")
     hanging.set()
 
 
@@ -232,3 +260,80 @@ def test_results_without_a_store_are_those_of_the_spool(
     fake_store.down = "asleep"
     assert collect(study, spool, fake_store) == {record.trial_id: record}
     assert "asleep" in caplog.text
+
+
+def test_a_summary_is_delivered_or_the_reason_is_told(fake_store: Any, spool: Spool, study: Study, tmp_path: Path):
+    """An outage is a reason, not an exception; a second attempt delivers."""
+    delivery = Delivery(fake_store, spool, study)
+    fake_store.down = "asleep"
+    assert delivery.summarise({"baseline": {"n": 3.0}}, [tmp_path]) == "asleep"
+    fake_store.down = ""
+    assert delivery.summarise({"baseline": {"n": 3.0}}, [tmp_path]) == ""
+    assert fake_store.summaries == [(study.slug, {"baseline": {"n": 3.0}}, [tmp_path])]
+
+
+def test_a_summary_waits_for_a_delivery(fake_store: Any, spool: Spool, study: Study):
+    """Only one process writes at once, be it Trials or their summary."""
+    spool.root.mkdir()
+    with Lock(spool.root / "delivery.lock") as lock:
+        assert lock.acquire()
+        assert Delivery(fake_store, spool, study).summarise({}, [], wait_s=0.1) == "another process is delivering"
+    assert fake_store.summaries == []
+
+
+def test_two_spools_do_not_write_one_database_at_once(
+    fake_store: Any, spool: Spool, study: Study, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """While a delivery from another spool writes the SQLite file, this one waits its time; then it delivers."""
+    monkeypatch.setattr(type(fake_store), "uri", f"sqlite:///{tmp_path}/x.db")
+    record = train(study)
+    delivery = Delivery(fake_store, spool, study)
+    with Lock(tmp_path / "x.db.lock") as lock:
+        assert lock.acquire()
+        assert delivery.deliver_all([record], wait_s=0.1).reason == "another process is delivering"
+        assert delivery.summarise({}, [], wait_s=0.1) == "another process is delivering"
+    assert delivery.deliver_all([record]).delivered == (record.trial_id,)
+
+
+def test_a_database_where_no_lock_can_be_made_has_its_own_say(
+    fake_store: Any, spool: Spool, study: Study, train: Train
+):
+    """A folder that is not there is for the Store to complain about."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(type(fake_store), "uri", "sqlite:////no/such/folder/x.db")
+        report = Delivery(fake_store, spool, study).deliver_all([train(study)])
+    assert report.reason == ""
+
+
+def test_a_renamed_variants_trials_are_delivered_once_more(fake_store: Any, spool: Spool, study: Study, train: Train):
+    """Settled or not is asked of the Variant as well; the others stay as they are."""
+    for index in range(4):
+        train(study, index)
+    records = spool.records(ids_of(study)).values()
+    Delivery(fake_store, spool, study).deliver_all(records)
+    old, new = study.variants[1], replace(study.variants[1], name="another name")
+    trials = tuple(replace(t, variant=new.name) if t.variant == old.name else t for t in study.trials)
+    renamed = Delivery(fake_store, spool, replace(study, variants=(study.baseline, new), trials=trials))
+    ids = ids_of(study)
+    assert renamed.deliver_all(records) == DeliveryReport(delivered=ids[1::2], already=ids[::2])
+    assert renamed.deliver_all(records) == DeliveryReport(already=ids)
+
+
+def test_a_fetched_result_does_not_hide_the_trial_that_is_in_training_here(
+    fake_store: Any, spool: Spool, study: Study, record_of: Callable[..., Record]
+):
+    """What could not be kept is not told as if it were."""
+    claim = spool.claim(study.trials[0], study.trainable, "")
+    assert claim is not None
+    with claim:
+        _ = claim.folder
+        fake_store.deliver(study, record_of(study), {})
+        found = collect(study, _Blind(spool.root), fake_store)
+    assert found[study.trials[0].id].status == "running"
+
+
+class _Blind(Spool):
+    """Sees the Trial as interrupted at the first look, as if its claim came between the two."""
+
+    def records(self, trial_ids: Iterable[str]) -> dict[str, Record]:
+        return {i: replace(record, status="interrupted") for i, record in super().records(trial_ids).items()}

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from ablate.tracking.disk import Lock, is_held, write_atomically
+from ablate.tracking.disk import Lock, is_held, set_aside, write_atomically
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -31,6 +32,32 @@ def test_an_exclusive_write_replaces_nothing(tmp_path: Path):
     assert not write_atomically(path, "second", replace=False)
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_exclusive_write_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """On a file system that knows none, the first writer still wins and leaves nothing else."""
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    test_an_exclusive_write_replaces_nothing(tmp_path)
+
+
+def test_setting_aside_in_a_folder_that_cannot_be_written_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Whoever only reads is told of a bad file and goes on."""
+
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(errno.EROFS, "Read-only file system")
+
+    path = tmp_path / "result.json"
+    path.write_text("{")
+    monkeypatch.setattr(Path, "replace", refuse)
+    set_aside(path, "torn")
+    assert path.read_text() == "{"
+    assert f"{path} cannot be read" in caplog.text
 
 
 def test_a_lock_excludes_a_second_one_even_in_the_same_process(tmp_path: Path):

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ablate.study.study import Study
+from ablate.tracking.delivery import Delivery, DeliveryReport
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.record import Record, Row
+from ablate.tracking.spool import Spool
 from ablate.tracking.store import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 MakeRecord = Callable[..., Record]
+FinishedIn = Callable[..., set[str]]
 
 
 def client_of(store: MlflowStore) -> MlflowClient:
@@ -124,7 +127,12 @@ def test_delivering_piecewise_and_repeatedly_doubles_no_point(
 
 
 def test_a_delivery_cut_short_at_any_call_is_completed(
-    sqlite_store: MlflowStore, study: Study, record_of: MakeRecord, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    sqlite_store: MlflowStore,
+    study: Study,
+    record_of: MakeRecord,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    finished_in: FinishedIn,
 ):
     """Whichever call to MLflow is the last before a crash, the next delivery leaves one complete run."""
     from mlflow import MlflowClient
@@ -158,7 +166,7 @@ def test_a_delivery_cut_short_at_any_call_is_completed(
             break
         except StoreUnavailable:
             crashes += 1
-        assert sqlite_store.finished([record.trial_id]) == set()
+        assert finished_in(sqlite_store, [record.trial_id]) == set()
         left = 1000
         sqlite_store.deliver(here, record, {"per_example.npz": tmp_path / "file"})
         runs = [r for r in runs_of(sqlite_store, here, "trial") if r.data.tags["ablate.trial_id"] == record.trial_id]
@@ -236,7 +244,10 @@ def test_a_second_failure_cut_short_is_not_taken_for_delivered(
 def test_a_summary_is_on_the_parents_and_grows_by_changes_only(
     mlflow_store: MlflowStore, study: Study, record_of: MakeRecord, tmp_path: Path
 ):
-    """Aggregates are the parents' metrics, one point for each value; the report lies with the baseline."""
+    """Aggregates are the parents' metrics, one point for each value; the report lies with the baseline.
+
+    An aggregate that is not there any more is NaN, once, rather than a number of an earlier run.
+    """
     (tmp_path / "report.md").write_text("one")
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "effects.svg").write_text("<svg/>")
@@ -257,7 +268,13 @@ def test_a_summary_is_on_the_parents_and_grows_by_changes_only(
     report = {f.path for f in client.list_artifacts(baseline.info.run_id, "report")}
     assert report == {"report/report.md", "report/figures"}
     (tmp_path / "report.md").write_text("two")
-    mlflow_store.summarise(study, {}, files)
+    mlflow_store.summarise(study, {"baseline": {"n": 1.0}}, files)
+    [baseline] = [run for run in runs_of(mlflow_store, study, "variant") if run.info.run_name == "baseline"]
+    held = baseline.data.metrics
+    assert held.keys() == {"accuracy/mean", "accuracy/sd", "n"}
+    assert (math.isnan(held["accuracy/mean"]), math.isnan(held["accuracy/sd"]), held["n"]) == (True, True, 1.0)
+    mlflow_store.summarise(study, {"baseline": {"n": 1.0}}, files)
+    assert len(curve(mlflow_store, baseline, "accuracy/mean")) == 3
     got = client.download_artifacts(baseline.info.run_id, "report/report.md", str(tmp_path / "figures"))
     assert Path(got).read_text() == "two"
 
@@ -287,7 +304,7 @@ def test_a_trial_that_the_study_does_not_have_is_a_mistake(
 def test_a_place_that_cannot_be_used_is_unavailable_with_its_reason(uri: str, study: Study):
     """The message says which place and why, in one line."""
     with pytest.raises(StoreUnavailable) as caught:
-        MlflowStore(uri).finished(["a"])
+        MlflowStore(uri).known(["a"])
     assert uri in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -298,7 +315,7 @@ def test_an_outage_is_noticed_soon_unless_the_user_has_said_otherwise(port: int,
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     with pytest.raises(StoreUnavailable, match=f"{port}: Connection refused"):
-        MlflowStore().finished(["a"])
+        MlflowStore().known(["a"])
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
     assert int(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]) <= 30
 
@@ -331,3 +348,36 @@ print(run.info.artifact_uri, [f.path for f in mlflow.MlflowClient().list_artifac
     found = subprocess.run([sys.executable, "-W", "ignore", "-c", look], **options)
     assert found.stdout.startswith((tmp_path / "mlruns").as_uri())
     assert "result.json" in found.stdout
+
+
+def test_trials_of_a_renamed_variant_move_to_its_parent(
+    mlflow_store: MlflowStore, study: Study, record_of: MakeRecord, spool: Spool
+):
+    """Parent, name, description, Factor and Level follow the study; the curve stays, and once moved it is settled."""
+    record = record_of(study, 1)
+    assert Delivery(mlflow_store, spool, study).deliver_all([record]).delivered == (record.trial_id,)
+    new = replace(study.variants[1], name="position=free", levels={"position": "free"})
+    trials = tuple(replace(t, variant=new.name) if t.variant == study.variants[1].name else t for t in study.trials)
+    renamed = replace(study, variants=(study.baseline, new), trials=trials)
+    delivery = Delivery(mlflow_store, spool, renamed)
+    assert delivery.deliver_all([record]) == DeliveryReport(delivered=(record.trial_id,))
+    assert delivery.deliver_all([record]) == DeliveryReport(already=(record.trial_id,))
+    parents = {run.info.run_name: run.info.run_id for run in runs_of(mlflow_store, study, "variant")}
+    [child] = runs_of(mlflow_store, study, "trial")
+    tags = child.data.tags
+    assert child.info.run_name == "position=free · seed 0"
+    assert (tags["mlflow.parentRunId"], tags["ablate.variant"]) == (parents["position=free"], "position=free")
+    assert {name for name in tags if name.startswith("factor.")} == {"factor.position"}
+    assert "position=free" in tags["mlflow.note.content"]
+    assert [step for step, _, _ in curve(mlflow_store, child, "accuracy")] == [0, 1, 2]
+
+
+def test_what_a_study_does_not_say_is_no_empty_line_of_its_description(
+    sqlite_store: MlflowStore, study: Study, record_of: MakeRecord
+):
+    """Without a source and an expectation the experiment's note has no such words."""
+    silent = replace(study, source="", expected="", question="")
+    sqlite_store.deliver(silent, record_of(silent), {})
+    experiment = client_of(sqlite_store).get_experiment_by_name(study.slug)
+    assert experiment is not None
+    assert experiment.tags["mlflow.note.content"].startswith("One parent run a Variant")

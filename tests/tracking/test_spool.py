@@ -112,7 +112,6 @@ def test_running_and_interrupted_are_told_apart_by_the_lock(spool: Spool, trial:
     assert stopped is not None
     assert (stopped.status, stopped.attempts) == ("interrupted", 1)
     with claim_of(spool, trial) as claim:
-        assert claim.deaths == 0
         assert repr(claim.record) == repr(stopped)  # NaN is not equal to itself
         assert (claim.folder / "checkpoint").read_text() == "epoch 1"
         assert claim.finish({}, {}).attempts == 2
@@ -143,7 +142,6 @@ def test_sigkill_releases_the_claim_and_keeps_the_work(spool: Spool, trial: Tria
     assert (left.status, left.attempts, len(left.history)) == ("interrupted", 1, 1)
     assert left.seconds > 0
     with claim_of(spool, trial) as claim:
-        assert claim.deaths == 1
         assert (claim.folder / "checkpoint").read_text() == "half way"
         claim.report(1, {"loss": 0.5})
         done = claim.finish({"loss": 0.5}, {})
@@ -194,13 +192,10 @@ def test_lost_can_be_written_without_another_attempt(spool: Spool, trial: Trial)
     with claim_of(spool, trial) as claim:
         _ = claim.folder
     with claim_of(spool, trial) as claim:
-        assert claim.deaths == 1
         claim.fail("lost", "killed too often")
     record = spool.record(trial.id)
     assert record is not None
     assert (record.status, record.cause, record.attempts) == ("failed", "lost", 1)
-    with claim_of(spool, trial) as claim:
-        assert claim.deaths == 0  # whoever tries again has all attempts before him
 
 
 def test_reporting_before_the_folder_is_a_mistake(spool: Spool, trial: Trial):
@@ -297,13 +292,62 @@ def test_an_id_that_is_no_folder_name_is_refused(spool: Spool, trial_id: str):
         spool.record(trial_id)
 
 
-def test_a_damaged_result_is_named(spool: Spool, study: Study, train: Callable[..., Record]):
-    """A result that cannot be read is an error with its path, never a Trial that silently trains again."""
+@pytest.mark.parametrize("content", [b"", b'{"format": 1, "trial_', b'{"format": 99}', b"\xff\xfe", b"[]"])
+def test_a_damaged_result_is_set_aside_with_a_warning(
+    spool: Spool, study: Study, train: Callable[..., Record], content: bytes, caplog: pytest.LogCaptureFixture
+):
+    """It does not block its study: it is kept under another name, named in the log, and the Trial can be trained."""
     record = train(study)
     path = spool.home(record.trial_id) / "result.json"
-    path.write_text(path.read_text()[:40])
-    with pytest.raises(ValueError, match=r"result\.json"):
-        spool.record(record.trial_id)
+    path.write_bytes(content)
+    left = spool.record(record.trial_id)
+    assert left is not None
+    assert left.status == "interrupted"
+    assert path.with_name("result.json.bad").read_bytes() == content
+    assert str(path) in caplog.text
+    caplog.clear()
+    assert train(study).attempts == 2
+    assert spool.records([record.trial_id])[record.trial_id].status == "finished"
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"id": "x"}', b"[]", b"\xff"])
+def test_a_damaged_description_is_set_aside_and_written_anew(
+    spool: Spool, trial: Trial, content: bytes, caplog: pytest.LogCaptureFixture
+):
+    """Until then the Trial counts as not started; what was journaled is there again with the next claim."""
+    with claim_of(spool, trial) as claim:
+        _ = claim.folder
+        claim.report(0, {"loss": 1.0})
+        claim.interrupted()
+    path = spool.home(trial.id) / "trial.json"
+    whole = path.read_bytes()
+    path.write_bytes(content)
+    assert spool.record(trial.id) is None
+    assert str(path) in caplog.text
+    path.write_bytes(content)
+    with claim_of(spool, trial):
+        assert path.read_bytes() == whole
+        running = spool.record(trial.id)
+        assert running is not None
+        assert len(running.history) == 1
+
+
+def test_attempts_go_on_counting_from_a_fetched_failure(spool: Spool, study: Study, record_of: Callable[..., Record]):
+    """While it is tried again it is running, not failed; attempts and seconds of elsewhere are added to its own."""
+    failed = record_of(study, status="failed", cause="error", error="x", metrics={}, attempts=2)
+    assert spool.save(failed)
+    assert spool.record(failed.trial_id) == failed
+    with claim_of(spool, study.trials[0]) as claim:
+        assert claim.record == failed
+        _ = claim.folder
+        claim.report(0, {"loss": 1.0})
+        running = spool.record(failed.trial_id)
+        assert running is not None
+        assert (running.status, running.attempts) == ("running", 3)
+        done = claim.finish({"loss": 1.0}, {})
+    assert (done.attempts, done.started, len(done.history)) == (3, failed.started, 1)
+    assert done.seconds >= failed.seconds
 
 
 def test_thousands_of_records_are_read_in_seconds(

@@ -40,7 +40,7 @@ SMALL: dict[str, Any] = {
         "eval_resize": 8,
     },
     "augment": {
-        "crop": {"min_area": 0.5, "max_aspect": 1.2},
+        "crop": {"min_area": 0.5, "min_aspect": 1 / 1.2, "max_aspect": 1.2},
         "flip": False,
         "randaug": {"layers": 1, "level": 5.0, "probability": 1.0},
         "mixup": {"alpha": 0.2, "draw": "image"},

@@ -150,6 +150,59 @@ def test_dropout_is_keyed_by_the_update(recipe: Recipe, journal: Any, tmp_path: 
     assert loss_of(4) != loss_of(5)
 
 
+def test_dropout_is_keyed_by_the_seed(recipe: Recipe, journal: Any, tmp_path: Path) -> None:
+    """The same weights, batch and step give other losses for another seed: its dropout is its own."""
+    trainings = [vision._Training(recipe, s, journal, tmp_path / str(s), torch.device("cpu")) for s in (0, 1)]
+    batch = next(trainings[0].batches.epoch(0))
+    torch.nn.init.normal_(trainings[0].model.head.classifier.weight)
+    trainings[1].model.load_state_dict(trainings[0].model.state_dict())
+    losses = [training.update(batch, 4)[0].item() for training in trainings]
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize("look_every", [1, 16])
+def test_the_gradients_norm_is_a_mean_over_the_epoch(
+    recipe: Recipe, journal: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look_every: int
+) -> None:
+    """What a row says of loss and norm is the mean of what the epoch's updates gave, however often one looks."""
+    monkeypatch.setattr(vision, "_LOOK_EVERY", {"cpu": look_every})
+    update = vision._Training.update
+    losses, norms = [], []
+
+    def noting(self: Any, batch: Any, step: int) -> Any:
+        loss, norm = update(self, batch, step)
+        losses.append(loss.item())
+        norms.append(norm.item())
+        return loss, norm
+
+    monkeypatch.setattr(vision._Training, "update", noting)
+    train(recipe, 0, journal, tmp_path)
+    for epoch in (1, 2, 3):
+        of_epoch = slice((epoch - 1) * 21, epoch * 21)
+        assert journal.rows[epoch]["train_loss"] == pytest.approx(np.mean(losses[of_epoch]), rel=1e-12)
+        assert journal.rows[epoch]["gradient_norm"] == pytest.approx(np.mean(norms[of_epoch]), rel=1e-12)
+
+
+def test_no_pace_is_reported_where_no_update_was_made(
+    recipe: Recipe, make_journal: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Trial that died in its first evaluation, after the last update, measures no pace in that epoch."""
+    monkeypatch.setenv(vision.INTERVAL_VARIABLE, "0")
+    evaluate = vision._Training.evaluate
+
+    def dying(self: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(vision._Training, "evaluate", dying)
+    with pytest.raises(MemoryError):
+        train(recipe, 0, make_journal(), tmp_path)
+    monkeypatch.setattr(vision._Training, "evaluate", evaluate)
+    journal = make_journal()
+    train(recipe, 0, journal, tmp_path)
+    assert "images_per_second" not in journal.rows[1]
+    assert journal.rows[2]["images_per_second"] > 0
+
+
 def test_torchs_generator_is_left_as_it_was(recipe: Recipe, journal: Any, tmp_path: Path) -> None:
     """A caller in the same process draws on as if nothing had been trained, from any of the generators."""
     torch.manual_seed(1)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import submitit
+from submitit.core.utils import FailedJobError
 from submitit.local.local import LocalJob as SubmititJob
 
 from ablate.execution.pack import Pack
@@ -37,6 +38,8 @@ THREAD_VARIABLES = (
 #: How much of each log file is kept.
 LOG_LINES = 40
 _READ_BYTES = 64 * 1024
+#: What submitit puts above and below a trace.
+_RULE = "\n----------------------\n"
 
 
 class LocalExecutor:
@@ -131,13 +134,15 @@ class LocalJob:
             return None
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
-        failure = self._job.exception()
+        try:
+            failure = self._job.exception()
+        except (OSError, UnicodeDecodeError) as error:  # its folder is gone, or its log holds more than text
+            failure = error
         if failure is None:
             return None
         if code == 0:
             return "ended without a result"
-        lines = [line for line in self.log_tail().splitlines() if line.strip()]
-        return f"exit status {code}: {lines[-1] if lines else 'no output'}"
+        return f"exit status {code}: {last_words(failure, self.log_tail())}"
 
     def log_tail(self) -> str:
         """The last lines of its standard output, then of its standard error."""
@@ -158,12 +163,22 @@ class LocalJob:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
+def last_words(failure: Exception, log: str) -> str:
+    """The last line of the trace that the worker left as its result, else of its log, submitit's own lines aside."""
+    trace = str(failure).partition(_RULE)[2].rpartition(_RULE)[0] if isinstance(failure, FailedJobError) else ""
+    for text in (trace, log):
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("submitit ")]
+        if lines:
+            return lines[-1].strip()
+    return "no output"
+
+
 def last_lines(path: Path, lines: int = LOG_LINES) -> str:
     """The end of a log file; empty where there is none."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _READ_BYTES))
             text = file.read().decode(errors="replace")
-    except FileNotFoundError:
+    except OSError:
         return ""
     return "\n".join(text.splitlines()[-lines:])

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ablate.reporting.comparison import Comparison
-from ablate.reporting.figures.style import BLACK, DOUBLE, LINES, SMALL, label, new_figure
+from ablate.reporting.figures.style import BLACK, DOUBLE, LINES, SMALL, folded, label, new_figure
 from ablate.study.study import VISION, Study
 
 #: Share of the steps at the start that the vertical axes need not show.
@@ -27,16 +27,17 @@ def draw(comparison: Comparison, history: pd.DataFrame, width: float = DOUBLE) -
     panels = panels_of(comparison.study)
     columns = min(len(panels), 3 if width >= DOUBLE else 2)
     lines = math.ceil(len(panels) / columns)
-    longest = max(len(variants) for _, variants in panels)
+    labels = {v.name: _line_label(comparison, v.name, width) for v in comparison.study.variants}
+    longest = max(sum(1 + labels[name].count("\n") for name in variants) for _, variants in panels)
     figure = new_figure(width, 0.6 + (1.35 + 0.12 * longest) * lines)
     grid = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, (title, variants) in zip(grid, panels, strict=False):
-        shown = [comparison.study.baseline.name, *variants]
-        _draw_panel(axes, curves, shown, {name: _line_label(comparison, name, width) for name in shown})
+        _draw_panel(axes, curves, [comparison.study.baseline.name, *variants], labels)
+        heading = label(title, 24 if width >= DOUBLE else 20)
         handles, names = axes.get_legend_handles_labels()
         # Above the panel, where it can hide no curve; the baseline stands once, above all panels.
         axes.legend(
-            handles[1:], names[1:], title=label(title, 24), title_fontsize=7.5, alignment="left", fontsize=SMALL,
+            handles[1:], names[1:], title=heading, title_fontsize=7.5, alignment="left", fontsize=SMALL,
             loc="lower left", bbox_to_anchor=(-0.03, 0.98), borderaxespad=0, borderpad=0, handlelength=2.6,
         )  # fmt: skip
     for axes in grid[len(panels) :]:
@@ -57,8 +58,9 @@ def _axis_title(comparison: Comparison, name: str) -> str:
 def _line_label(comparison: Comparison, variant: str, width: float) -> str:
     """The Variant's name, with its n where a seed did not finish: a curve that ended early may be out of view."""
     status = comparison.trials.loc[comparison.trials["variant"] == variant, "status"]
-    done, longest = int((status == "finished").sum()), 30 if width >= DOUBLE else 17
-    return label(variant, longest) if done == len(status) else f"{label(variant, longest - 5)} ({done}/{len(status)})"
+    done = int((status == "finished").sum())
+    text = variant if done == len(status) else f"{variant} ({done}/{len(status)})"
+    return label(text, 30) if width >= DOUBLE else folded(text, 19)
 
 
 def curve_name(study: Study, history: pd.DataFrame) -> str | None:

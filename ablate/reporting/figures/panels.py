@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
-from ablate.reporting.figures.style import DOUBLE, PALE, SMALL, new_figure, row_label
+from ablate.reporting.figures.style import BLACK, DOUBLE, PALE, SMALL, new_figure, row_label
 
 #: A scale is split where the farthest row reaches so many times as far as the middle one.
 TOO_FAR = 5.0
@@ -30,6 +31,17 @@ class RowValues:
     """Finite; empty where there is no result."""
     ends: tuple[float, ...] = ()
     """Ends of the interval; empty where there is none."""
+    beside: tuple[float, ...] = ()
+    """Other numbers drawn in the row, such as published ones, as far as there is room."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A marker, the colour of its face, and that of its edge and its lines."""
+
+    marker: str
+    face: str
+    colour: str
 
 
 def core_reach(reaches: Sequence[float]) -> float | None:
@@ -57,16 +69,25 @@ class Panel:
         """Whether the row's points lie outside, so that an arrow stands for it."""
         return any(not self.low <= value <= self.high for value in row.points)
 
-    def arrow(self, y: float, to_right: bool, text: str) -> None:
-        """An arrow at the edge, and the numbers that it stands for."""
-        x, marker, shift, side = (1.0, ">", -6, "right") if to_right else (0.0, "<", 6, "left")
-        place = self.axes.get_yaxis_transform()
-        self.axes.plot([x], [y], marker=marker, color="black", markersize=3.5, transform=place, clip_on=False)
+    def arrow(self, y: float, to_right: bool, text: str, look: Look | None = None) -> None:
+        """An arrow at the edge, the row's marker where it has one, and the numbers that they stand for."""
+        x, marker, inwards, side = (1.0, ">", -1, "right") if to_right else (0.0, "<", 1, "left")
+        place, colour = self.axes.get_yaxis_transform(), look.colour if look else BLACK
+        self.axes.plot([x], [y], marker=marker, color=colour, markersize=3.5, transform=place, clip_on=False)
+        shift = 6
+        if look:
+            figure = self.axes.get_figure(root=True)
+            assert figure is not None
+            beside = place + ScaledTranslation(9 * inwards / 72, 0, figure.dpi_scale_trans)
+            self.axes.plot(
+                [x], [y], look.marker, markersize=4.8, mfc=look.face, mec=look.colour, mew=1.0, transform=beside
+            )
+            shift = 15
         self.axes.annotate(
             text,
             (x, y),
             xycoords=place,
-            xytext=(shift, 0),
+            xytext=(inwards * shift, 0),
             textcoords="offset points",
             ha=side,
             va="center",
@@ -110,7 +131,7 @@ def _span(rows: Sequence[RowValues], reference: float) -> tuple[float, float]:
     points = [reference, *(p for row in rows for p in row.points)]
     reach = max(abs(p - reference) for p in points) or 1.0
     # An interval from two seeds can be ten times as wide as anything measured: it may not set the scale alone.
-    ends = [min(max(e, reference - 2 * reach), reference + 2 * reach) for row in rows for e in row.ends]
+    ends = [min(max(e, reference - 2 * reach), reference + 2 * reach) for row in rows for e in (*row.ends, *row.beside)]
     low, high = min(points + ends), max(points + ends)
     margin = 0.07 * (high - low) if high > low else 1.0
     return low - margin, high + margin
@@ -122,11 +143,14 @@ def draw_rows(
     draw: Callable[[Panel, int, RowValues], None],
     summary: Callable[[RowValues], str],
     reference: float,
+    look: Callable[[RowValues], Look] | None = None,
 ) -> None:
     """Draw each row in each panel, or its arrow where a focused panel leaves it out."""
     for panel in panels:
         for y, row in enumerate(rows):
             if panel.focused and panel.beyond(row):
-                panel.arrow(y, math.fsum(p - reference for p in row.points) > 0, summary(row))
+                panel.arrow(
+                    y, math.fsum(p - reference for p in row.points) > 0, summary(row), look(row) if look else None
+                )
             else:
                 draw(panel, y, row)

@@ -107,10 +107,20 @@ def label(text: str, longest: int = 40) -> str:
 
 
 def row_label(text: str, width: float) -> str:
-    """`text` beside a row: one line at the width of two columns, otherwise up to two, broken at `+` or a blank."""
-    longest = 42 if width >= DOUBLE else 23
-    if width >= DOUBLE or len(line := label(text, 2 * longest)) <= longest:
-        return label(text, longest)
-    cuts = [i + 1 for i, c in enumerate(line[:longest]) if c in "+ ,;/"]
-    cut = max((i for i in cuts if len(line) - i <= longest), default=longest)
+    """`text` beside a row: one line at the width of two columns, otherwise up to two."""
+    return label(text, 42) if width >= DOUBLE else folded(text, 23)
+
+
+def folded(text: str, longest: int) -> str:
+    """`text` in one line of at most `longest` characters, or in two, of which the second may lose its middle.
+
+    Broken where a name is joined, rather at a blank or `+` than at a dash or `=`; inside a word only where it has
+    neither.
+    """
+    line = label(text, len(text) + 1)
+    if len(line) <= longest:
+        return line
+    strong, weak = ([i + 1 for i, c in enumerate(line[:longest]) if c in joints] for joints in ("+ ,;/", "-_=:."))
+    enough = [[cut for cut in cuts if len(line) - cut <= longest] for cuts in (strong, weak)]
+    cut = max(next((cuts for cuts in (*enough, strong, weak) if cuts), [longest]))
     return line[:cut].rstrip() + "\n" + label(line[cut:], longest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -12,6 +13,7 @@ from ablate.reporting.captions import NOT_TRAINED, better
 from ablate.reporting.comparison import Comparison
 from ablate.reporting.figures.panels import Panel, RowValues, draw_rows, name_rows, row_panels
 from ablate.reporting.figures.style import BLACK, DOUBLE, GREY, SEED_MARKERS, SMALL, label
+from ablate.reporting.precision import mean_decimals
 
 
 def draw(comparison: Comparison, width: float = DOUBLE) -> Figure | None:
@@ -24,6 +26,7 @@ def draw(comparison: Comparison, width: float = DOUBLE) -> Figure | None:
     for name, seed, value in zip(done["variant"], done["seed"], done["metric"], strict=True):
         values[name][seed] = value
     means = dict(zip(comparison.summary["variant"], comparison.summary["mean"], strict=True))
+    decimals = mean_decimals(comparison)
     baseline = means[study.baseline.name]
     reference = float(baseline if baseline == baseline else done["metric"].median())
     rows = [RowValues(name, tuple(points.values())) for name, points in values.items()]
@@ -40,7 +43,8 @@ def draw(comparison: Comparison, width: float = DOUBLE) -> Figure | None:
             panel.axes.plot([means[row.name]], [y], "|", markersize=9, color=BLACK, mew=1.4, zorder=2)
 
     def far(row: RowValues) -> str:
-        return ", ".join(numbers.plain(point) for point in row.points[:5]) + (", …" if len(row.points) > 5 else "")
+        shown = [numbers.with_half_width(point, math.nan, decimals) for point in row.points[:5]]
+        return ", ".join(shown) + (", …" if len(row.points) > 5 else "")
 
     draw_rows(panels, rows, draw_row, far, reference)
     for panel in panels:
@@ -52,13 +56,13 @@ def draw(comparison: Comparison, width: float = DOUBLE) -> Figure | None:
 
 
 def _name_the_missing(panel: Panel, comparison: Comparison, order: list[str]) -> None:
-    """At the right of the row: `× 1 diverged`, seed and cause."""
+    """At the right of the row: `× seed 1: diverged`."""
     by_row: dict[str, list[str]] = {}
     for failure in comparison.failures.to_dict("records"):
         why = failure["cause"] or (NOT_TRAINED if failure["status"] == "missing" else failure["status"])
-        by_row.setdefault(str(failure["variant"]), []).append(
-            f"× {label(str(failure['seeds']), 12)} {label(str(why), 14)}"
-        )
+        seeds = str(failure["seeds"])
+        which = f"{'seeds' if ',' in seeds else 'seed'} {label(seeds, 12)}"
+        by_row.setdefault(str(failure["variant"]), []).append(f"× {which}: {label(str(why), 14)}")
     for name, texts in by_row.items():
         place: Any = panel.axes.get_yaxis_transform()
         panel.axes.text(1.02, order.index(name), ", ".join(texts), transform=place, fontsize=SMALL, va="center")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 
 import pytest
+from submitit.core.utils import FailedJobError, UncompletedJobError
 
 from ablate.execution.executors import EXECUTORS, make_executor
+from ablate.execution.executors.local import last_words
 from ablate.execution.run_folder import RunFolder
 from ablate.execution.slots import Slot
 from ablate.execution.status import JobStatus, read_status
@@ -138,6 +141,34 @@ def test_a_killed_local_job_names_the_signal(workplace, run, until):
     until(job.done)
 
     assert job.error() == "killed by SIGKILL"
+
+
+def test_the_reason_of_a_death_is_the_last_line_of_its_trace():
+    """What the worker raised tells more than the log, and submitit's own lines tell nothing."""
+    rule = "-" * 22
+    failed = FailedJobError(
+        f"Job failed with trace:\n{rule}\nTraceback\n  ...\nKeyError: 'x'\n\n{rule}\nSee job.stderr(0)"
+    )
+    log = "last words\nsubmitit ERROR (2026-01-01) - Submitted job triggered an exception\n"
+
+    assert last_words(failed, log) == "KeyError: 'x'"
+    assert last_words(UncompletedJobError("has not produced any output"), log) == "last words"
+    assert last_words(UncompletedJobError("has not produced any output"), log.partition("\n")[2]) == "no output"
+
+
+@pytest.mark.parametrize(
+    ("trainable", "reason"), [("toy:missing", "exit status 1: no output"), ("toy:train", "result")]
+)
+def test_a_local_job_whose_folder_is_deleted_has_a_reason_all_the_same(workplace, run, until, trainable, reason):
+    """Whoever deletes the folder of a run costs it the log and the results, but does not break the driver."""
+    job = make_executor("local", run.jobs).submit(
+        workplace.pack([workplace.trial("a")], run=run.path, trainable=trainable)
+    )
+    until(job.done)
+    shutil.rmtree(run.jobs)
+
+    assert reason in job.error()
+    assert job.log_tail() == ""
 
 
 def test_an_unknown_executor_lists_the_choices(tmp_path):

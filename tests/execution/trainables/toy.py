@@ -33,12 +33,14 @@ def train(recipe, seed, report, folder):
         raise Stopped
     while step < recipe["steps"]:
         time.sleep(recipe["sleep"])
+        if mode == "kill_at" and step == recipe["at"]:
+            print("these are its last words", flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
         step += 1
         report(step, {"score": step / 10})
         checkpoint.write_text(str(step))
         if mode == "kill_always" or (mode == "kill_once" and not (folder / "killed").exists()):
             (folder / "killed").touch()
-            print("these are its last words", flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
         if mode != "blind" and report.stop_requested:
             mark(recipe, f"stopped {step}")
