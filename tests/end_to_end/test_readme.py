@@ -82,3 +82,12 @@ def test_the_readmes_options_exist(make_place, readme):
         usage = place.ablate(verb, "--help").out
         for option in re.findall(r"--[a-z]+", text):
             assert option in usage, (verb, option)
+
+
+def test_the_readmes_table_is_the_committed_reports(readme):
+    """The table that the README shows is the digits report's own, and the figure beside it exists."""
+    report = ROOT / "reports" / "simplevit" / "digits"
+    table = (report / "tables" / "comparison.md").read_text(encoding="utf-8").partition("\n\n")[0]
+    assert f"<!-- the table -->\n{table}\n" in readme
+    (figure,) = re.findall(r"!\[.*?\]\((reports/.*?\.png)\)", readme)
+    assert (ROOT / figure).is_file()
