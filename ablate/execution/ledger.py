@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ablate.execution.pack import is_settled
 from ablate.execution.progress import Progress, Running, RunSummary, estimate_left
@@ -16,13 +16,13 @@ from ablate.tracking.spool import Spool
 class Ledger:
     """Keeps account of the Trials of one invocation, whoever trains them."""
 
-    def __init__(self, trials: Sequence[Trial], spool: Spool, earlier: Mapping[str, Sequence[float]]) -> None:
+    def __init__(self, trials: Sequence[Trial], spool: Spool) -> None:
         self.open: dict[str, Trial] = {}
         """Trials that still need training, in their order."""
         self.failed_before: dict[str, float] = {}
         """Trial id -> when it failed, for failures of earlier invocations."""
         self._spool = spool
-        self._seconds = {variant: list(values) for variant, values in earlier.items()}
+        self._seconds: dict[str, list[float]] = {}
         self._total = len(trials)
         self._finished: list[str] = []
         self._failed: list[str] = []

@@ -8,7 +8,7 @@ balance themselves, and a second driver with the same Trials is one more set of 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -57,16 +57,14 @@ def run_trials(
     slots: Sequence[Slot],
     observer: Observer,
     stop: Stop,
-    earlier: Mapping[str, Sequence[float]] | None = None,
 ) -> RunSummary:
     """Train what is not settled yet, and say what became of every Trial.
 
-    A failure of an earlier invocation counts as not settled. ``earlier`` holds the seconds of Trials that
-    are not among ``trials``, by Variant, for the estimate of the time left. Returns when nothing is left to
-    do, or when `stop` was requested and the jobs have ended; no job outlives the call. Raises
-    `ExecutionError` where jobs end before they reach a Trial.
+    A failure of an earlier invocation counts as not settled. Returns when nothing is left to do, or when
+    `stop` was requested and the jobs have ended; no job outlives the call. Raises `ExecutionError` where
+    jobs end before they reach a Trial.
     """
-    ledger = Ledger(trials, spool, earlier or {})
+    ledger = Ledger(trials, spool)
     run = _Run(ledger, make_pack, executor, spool, slots[: executor.max_slots], observer, stop)
     try:
         run.drive()

@@ -24,6 +24,8 @@ def serve(uri: str | None, port: int) -> int:
     if where.startswith(("http://", "https://")):
         print(f"open {where}: it is a tracking server and has the page already")  # noqa: T201 - the answer
         return 0
+    # MLflow opens in its page for language models; the link asks for the one that shows runs and their curves.
+    print(f"open http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning", flush=True)  # noqa: T201
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", where, "--port", str(port)]
     try:
         return subprocess.run(command, check=False).returncode

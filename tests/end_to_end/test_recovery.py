@@ -45,7 +45,7 @@ def check(place, undisturbed, before, interruptions):
     for key, record in undisturbed.records().items():
         assert records[key].status == "finished"
         assert records[key].metrics == record.metrics
-        assert [row.step for row in records[key].history] == list(range(1, 9))
+        assert [row.step for row in records[key].history] == list(range(1, 17))
     assert sum(record.attempts - 1 for record in records.values()) <= interruptions
     assert place.comparison(SLUG) == undisturbed.comparison(SLUG)
     children = [r.data.tags["ablate.trial_id"] for r in place.runs(SLUG) if r.data.tags["ablate.kind"] == "trial"]
@@ -83,17 +83,18 @@ def test_a_killed_worker_is_replaced(place, undisturbed, until):
 def test_ctrl_c_in_a_terminal_stops_cleanly(place, undisturbed, terminal):
     """A live table shows counts and slots; Ctrl-C checkpoints and exits with 1; the same command ends equal."""
     screen = terminal(place, *RUN, **OFTEN)
-    assert screen.read_until(lambda: in_the_middle(place) and re.search(r"slot1 +\S+ +\d +\d+/8", screen.text))
+    assert screen.read_until(lambda: in_the_middle(place) and re.search(r"slot1 +\S+ +\d +\d+/16", screen.text))
     screen.press("\x03")
     assert screen.end() == 1, screen.text
     assert re.search(r"\d/6 ", screen.text)
-    assert re.search(r"slot0 +\S+ +\d +\d+/8", screen.text)
+    assert re.search(r"slot0 +\S+ +\d +\d+/16", screen.text)
     assert "stopping: Trials write their checkpoints" in screen.text
     assert "the same command goes on from here" in screen.text
     states = Counter(record.status for record in place.records().values())
     last = screen.text.strip().splitlines()[-1]
     assert last == f"trained {states['finished']}, reused 0, failed 0"
-    assert states["interrupted"] >= 1
+    # Not "interrupted" for certain: those that ran may have been at their ends, and others have not begun.
+    assert states["finished"] < 6
     assert states["running"] == 0
     before = place.results()
     assert place.ablate(*RUN, "--quiet", **OFTEN).counts == (6 - len(before), len(before), 0)
