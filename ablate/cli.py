@@ -120,7 +120,10 @@ def plan(
     from ablate.plan import render_plan, render_recipes
     from ablate.run import RunOptions, plan_study
 
-    planned = plan_study(loaded, RunOptions(home, DEFAULT_REPORTS, tracking_uri, slots=slots))
+    try:
+        planned = plan_study(loaded, RunOptions(home, DEFAULT_REPORTS, tracking_uri, slots=slots))
+    except OSError as error:
+        _mistake(f"cannot read what has been trained in {home}: {error.strerror}")
     if as_json:
         typer.echo(json.dumps(planned.as_json(full=full), indent=2, ensure_ascii=False))
         return

@@ -86,3 +86,14 @@ def test_schema_is_a_json_schema_that_accepts_the_study(fresh, tiny):
     study = YAML(typ="safe").load(tiny)
     assert list(validator.iter_errors(study)) == []
     assert list(validator.iter_errors(study | {"qestion": "why?"})) != []
+
+
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_a_spool_that_is_no_folder_is_refused(verb, make_place, tiny):
+    """`--home` on a file is a mistake of the user's: one line, exit code 2, and nothing is written."""
+    place = make_place(tiny__yaml=tiny, occupied="a file")
+    refused = place.ablate(verb, "tiny.yaml", "--home", "occupied", code=2)
+    assert "occupied" in refused.err
+    assert len(refused.err.splitlines()) == 1
+    assert (place.root / "occupied").read_text() == "a file"
+    assert not (place.root / "mlflow.db").exists()
