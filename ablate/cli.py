@@ -134,6 +134,43 @@ def plan(
 
 
 @app.command()
+def model(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A preset, timm/NAME, or module:Class.")] = None,
+    diff: Annotated[str | None, typer.Option(metavar="NAME", help="Compare with another model.")] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the model. Repeatable."),
+    ] = None,
+    image_size: Annotated[int, typer.Option(min=1, help="Side of the square image, px.")] = 224,
+    channels: Annotated[int, typer.Option(min=1, help="Channels of an image.")] = 3,
+    classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Show a model's parts, parameters, FLOPs and memory, or how two models differ; without a name, list the presets."""
+    from ablate.model_card import Images, ModelError, make_card, model_differences, render_card, render_diff
+
+    if name is None:
+        from ablate.presets import PRESETS
+
+        typer.echo(json.dumps(list(PRESETS), indent=2) if as_json else "\n".join(PRESETS))
+        return
+    images = Images(image_size, channels, classes)
+    try:
+        first = make_card(name, sets or (), images)
+        second = make_card(diff, (), images) if diff else None
+    except ModelError as error:
+        _mistake(str(error))
+    if as_json:
+        shown = first.as_json()
+        if second:
+            changes = {field: {"from": a, "to": b} for field, (a, b) in model_differences(first, second).items()}
+            shown = {"first": shown, "second": second.as_json(), "differences": changes}
+        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        return
+    Console().print(render_diff(first, second) if second else render_card(first))
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of study files, for editors to complete and check them."""
     from ablate.study.schema import json_schema

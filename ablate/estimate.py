@@ -6,6 +6,7 @@ measured times.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ablate.recipe import Recipe
+from ablate.fit import stem_grid
+from ablate.recipe import Recipe, WholeModel
 from ablate.study.study import VISION, Study
 from ablate.tracking.record import Record
 
@@ -52,7 +54,7 @@ def estimate(study: Study, finished: Iterable[Record]) -> Estimate:
         mean = median(r.seconds for r in finished) if finished else None
         basis = _count(finished) if finished else "nothing yet: no Trial of this Trainable has finished here"
         return Estimate({t.id: mean for t in study.trials}, basis)
-    modelled = {t.id: training_seconds(t.recipe) for t in study.trials}
+    modelled, guessed = _filled({t.id: training_seconds(t.recipe) for t in study.trials})
     ratios = []
     for record in finished:
         expected = training_seconds(record.recipe)
@@ -64,8 +66,20 @@ def estimate(study: Study, finished: Iterable[Record]) -> Estimate:
         if ratios
         else "FLOPs and steps at an assumed speed of one CPU core; no Trial has finished here yet"
     )
+    if guessed:
+        basis += f"; {guessed} Trials of whole models, for which there is no formula, are taken for average ones"
     own = {r.trial_id: r.seconds for r in finished}
     return Estimate({i: own.get(i, None if s is None else s * scale) for i, s in modelled.items()}, basis)
+
+
+def _filled(modelled: Mapping[str, float | None]) -> tuple[dict[str, float | None], int]:
+    """With the median of those that are known in place of those that are not, and how many that were."""
+    known = [seconds for seconds in modelled.values() if seconds is not None]
+    if not known:
+        return dict(modelled), 0
+    typical = median(known)
+    filled: dict[str, float | None] = {i: typical if s is None else s for i, s in modelled.items()}
+    return filled, len(modelled) - len(known)
 
 
 def _count(finished: list[Record]) -> str:
@@ -73,7 +87,7 @@ def _count(finished: list[Record]) -> str:
 
 
 def training_seconds(resolved: Mapping[str, Any]) -> float | None:
-    """Time of a training at the assumed speed, s; None for a model whose stem is not known to this formula."""
+    """Time of a training at the assumed speed, s; None for a model without a formula."""
     recipe = Recipe.model_validate(resolved)
     forward = forward_flops(recipe)
     if forward is None:
@@ -85,19 +99,27 @@ def training_seconds(resolved: Mapping[str, Any]) -> float | None:
 
 
 def forward_flops(recipe: Recipe) -> float | None:
-    """FLOPs of one image's forward pass, two to a multiply-add; norms, activations and the head are left out.
+    """FLOPs of one image's forward pass, two to a multiply-add; None for a whole model, which has no formula here.
 
-    Per block of N tokens and width D: 8 N D^2 for q, k, v and the projection, 4 N^2 D for the two attention
-    products, 4 r N D^2 for an MLP of ratio r.
+    Only the blocks count, and the projection of linear patches: norms, activations, other stems, readout and head
+    are left out. Per block of N tokens (the grid's and the class token's alike) and width D: 8 N D^2 for q, k, v and
+    the projection and 4 N^2 D for the two attention products, or 4 N H D for a token MLP of H hidden units, or
+    2 N^2 D for a linear layer across patches; and 4 r N D^2 for a feed-forward of ratio r.
     """
-    patch = recipe.model.stem.options.get("patch_size")
-    if patch is None:
+    model, data = recipe.model, recipe.data
+    if isinstance(model, WholeModel):
         return None
-    dim, data = recipe.model.dim, recipe.data
-    tokens = (data.image_size // patch) ** 2
-    ratio = recipe.model.feed_forward.options.get("ratio", 4.0)
-    block = (8 + 4 * ratio) * tokens * dim**2 + 4 * tokens**2 * dim
-    return float(recipe.model.depth * block + 2 * tokens * patch**2 * data.channels * dim)
+    grid = stem_grid(recipe)
+    if grid is None:
+        return None
+    tokens, dim = math.prod(grid), model.dim
+    mixing = {
+        "token_mlp": 4 * tokens * model.mixer.options.get("hidden", 0) * dim,
+        "cross_patch_linear": 2 * tokens**2 * dim,
+    }.get(model.mixer.name, 8 * tokens * dim**2 + 4 * tokens**2 * dim)
+    block = mixing + 4 * model.feed_forward.options.get("ratio", 4.0) * tokens * dim**2
+    patch = model.stem.options.get("patch_size", 0) if model.stem.name == "patches" else 0
+    return float(model.depth * block + 2 * tokens * patch**2 * data.channels * dim)
 
 
 def training_images(recipe: Recipe) -> int:

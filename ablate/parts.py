@@ -22,28 +22,51 @@ from ablate.wording import listing, nearest
 
 STEMS = {
     "patches": "ablate.models.stems.patches:LinearPatches",
+    "conv_patches": "ablate.models.stems.conv_patches:ConvPatches",
+    "cnn_patches": "ablate.models.stems.cnn_patches:CNNPatches",
+    "image_to_tokens": "ablate.models.stems.image_to_tokens:ImageToTokens",
+    "tokens_to_token": "ablate.models.stems.tokens_to_token:TokensToToken",
 }
 POSITIONS = {
     "none": "ablate.models.positions.none:NoPosition",
     "learned": "ablate.models.positions.learned:LearnedPosition",
+    "learned2d": "ablate.models.positions.learned2d:LearnedPosition2d",
+    "sincos1d": "ablate.models.positions.sincos1d:SinCos1d",
     "sincos2d": "ablate.models.positions.sincos2d:SinCos2d",
+    "relative": "ablate.models.positions.relative:RelativePosition",
 }
-ATTENTIONS = {
-    "self_attention": "ablate.models.attentions.self_attention:SelfAttention",
+MIXERS = {
+    "none": "ablate.models.mixers.none:NoMixing",
+    "self_attention": "ablate.models.mixers.self_attention:SelfAttention",
+    "re_attention": "ablate.models.mixers.re_attention:ReAttention",
+    "token_mlp": "ablate.models.mixers.token_mlp:TokenMLP",
+    "cross_patch_linear": "ablate.models.mixers.cross_patch_linear:CrossPatchLinear",
 }
 FEED_FORWARDS = {
     "mlp": "ablate.models.feed_forwards.mlp:MLP",
+    "leff": "ablate.models.feed_forwards.leff:LeFF",
 }
 NORMS = {
     "layer_norm": "ablate.models.norms.layer_norm:LayerNorm",
+    "affine": "ablate.models.norms.affine:Affine",
+    "batch_norm": "ablate.models.norms.batch_norm:BatchNorm",
 }
 READOUTS = {
     "gap": "ablate.models.readouts.gap:GlobalAveragePool",
     "cls": "ablate.models.readouts.cls:ClassToken",
+    "cls_distilled": "ablate.models.readouts.cls_distilled:DistilledClassToken",
+    "layer_wise_cls": "ablate.models.readouts.layer_wise_cls:LayerWiseClassToken",
+    "map": "ablate.models.readouts.map:AttentionPool",
 }
 HEADS = {
     "linear": "ablate.models.heads.linear:LinearHead",
     "mlp": "ablate.models.heads.mlp:MLPHead",
+    "zero_linear": "ablate.models.heads.zero_linear:ZeroLinearHead",
+}
+#: Whole models beside the space, whose parts cannot be exchanged.
+MODELS = {
+    "cswin": "ablate.models.cswin:CSWinTransformer",
+    "pvt": "ablate.models.pvt:PyramidVisionTransformer",
 }
 
 #: Field of the Recipe's model section -> the names it accepts.
@@ -51,7 +74,7 @@ KINDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "stem": STEMS,
         "position": POSITIONS,
-        "attention": ATTENTIONS,
+        "mixer": MIXERS,
         "feed_forward": FEED_FORWARDS,
         "norm": NORMS,
         "readout": READOUTS,
@@ -61,7 +84,7 @@ KINDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 
 _REQUIRED = object()
 #: What an annotation of an option may be made of; anything else is left to the class itself to check.
-_ANNOTATIONS = {"int": int, "float": float, "bool": bool, "str": str, "Literal": Literal, "None": None}
+_ANNOTATIONS: Mapping[str, Any] = {"int": int, "float": float, "bool": bool, "str": str, "list": list, "Literal": Literal, "None": None}
 
 
 class SourceError(ValueError):
@@ -124,7 +147,7 @@ def _read_options(target: str) -> Mapping[str, Option]:
     if class_name not in classes:
         known = f"it defines {', '.join(classes) or 'none'}{nearest(class_name, classes)}"
         raise PartError(f"{module} defines no class {class_name!r}; {known}")
-    init = _constructor(classes[class_name], classes)
+    init = constructor_of(classes[class_name], classes)
     if init is None:
         return MappingProxyType({})
     found = {}
@@ -155,7 +178,7 @@ def source_tree(module: str) -> ast.Module:
         raise SourceError(f"cannot read the module {module!r}: {error}") from error
 
 
-def _constructor(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> ast.FunctionDef | None:
+def constructor_of(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> ast.FunctionDef | None:
     """``__init__`` of the class, or of the nearest base that stands in the same file."""
     for statement in node.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
@@ -163,7 +186,7 @@ def _constructor(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> ast
     others = {name: other for name, other in classes.items() if name != node.name}
     for base in node.bases:
         if isinstance(base, ast.Name) and base.id in others:
-            return _constructor(others[base.id], others)
+            return constructor_of(others[base.id], others)
     return None
 
 

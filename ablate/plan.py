@@ -97,7 +97,7 @@ def render_plan(plan: Plan) -> RenderableType:
     study = plan.study
     table = Table(title=f"{study.name}, profile {study.profile}: {study.question}", title_justify="left", box=None)
     for heading in ("Variant", "changes against the baseline", *_COUNTS):
-        table.add_column(heading, justify="right" if heading in _COUNTS else "left")
+        table.add_column(heading, justify="right" if heading in _COUNTS else "left", overflow="fold")
     for variant in study.variants:
         states: list[str] = [plan.states[t.id] for t in study.trials if t.variant == variant.name]
         changes = [f"{field}: {_short(a)} → {_short(b)}" for field, (a, b) in variant.changes.items()]

@@ -81,22 +81,30 @@ def test_the_limits_of_the_crop_are_ordered() -> None:
         InceptionCrop(min_aspect=1.5, max_aspect=1.4)
 
 
+def _sections() -> set[type[Section]]:
+    return {cls for cls in Section.__subclasses__() if cls.__module__.startswith("ablate.recipe")}
+
+
+def _defaults(section: type[BaseModel]) -> dict[str, object]:
+    return {name: field.default for name, field in section.model_fields.items() if not field.is_required()}
+
+
 def test_only_sections_that_can_be_off_have_defaults() -> None:
     """No default hides in the Recipe itself: what a study does not say stands in a section it asked for by name."""
+    with_defaults = {cls.__name__ for cls in _sections() if _defaults(cls)}
+    assert with_defaults == {cls.__name__ for cls in (InceptionCrop, RandAugment, MixUp)} | {"Schedule", "Model"}
 
-    def defaulted(section: type[BaseModel]) -> set[str]:
-        return {name for name, field in section.model_fields.items() if not field.is_required()}
 
-    sections = {cls for cls in Section.__subclasses__() if cls.__module__ == "ablate.recipe"}
-    with_defaults = {cls.__name__ for cls in sections if defaulted(cls)}
-    assert with_defaults == {cls.__name__ for cls in (InceptionCrop, RandAugment, MixUp)} | {"Schedule"}
+def test_what_a_model_leaves_unsaid_does_nothing() -> None:
+    """The defaults of the model's fields add nothing to a plain pre-norm transformer."""
+    nothing = {"position_at": "stem", "layer_scale": "off", "branch_factor": 1.0, "stochastic_depth": 0.0}
+    assert _defaults(Model) == nothing
 
 
 def test_every_field_says_what_it_is() -> None:
     """A docstring under each, which the schema and the documentation show."""
-    for section in Section.__subclasses__():
-        if section.__module__ == "ablate.recipe" and section is not Recipe:
-            assert [name for name, field in section.model_fields.items() if not field.description] == []
+    for section in _sections() - {Recipe}:
+        assert [name for name, field in section.model_fields.items() if not field.description] == []
 
 
 def test_every_kind_of_part_is_a_field_of_the_model() -> None:

@@ -5,80 +5,143 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
+from ablate.draws import derive
 from ablate.models.block import Block
+from ablate.models.init import initialise
+from ablate.models.layer_scale import LayerScale
+from ablate.models.stochastic_depth import StochasticDepth, linear_rates
+from ablate.models.timm_door import build_timm
 from ablate.models.vision_transformer import VisionTransformer
 from ablate.parts import target_of
-from ablate.recipe import Data, Model, Part
+from ablate.recipe import Data, Model, Part, WholeModel
+from ablate.recipe.whole import model_target
 
 
-def build(model: Model, data: Data) -> VisionTransformer:
-    """The model that ``model`` describes, for images and classes as in ``data``, on the CPU.
+def make_model(model: Model | WholeModel, data: Data, seed: int) -> nn.Module:
+    """The model that a Recipe describes, with its first weights, on the CPU.
 
-    Its parameters are placeholders until `ablate.models.init.initialise` has drawn them. The global random
-    generator is left as it was. Raises ValueError, with the kind and name of the part and the reason, where
-    a part does not fit its context, cannot be imported, or asks for a context that its kind is not offered.
+    A model of the space draws each parameter from a stream of its own (`ablate.models.init`). So does a whole model
+    whose class names a ``scheme``; any other one, timm's among them, draws in its constructor from torch's generator,
+    which is seeded for it. The global generator is left as it was. Raises ValueError as `build` does.
     """
+    built = build(model, data, seed=derive(seed, "init"))
+    scheme = model.init if isinstance(model, Model) else getattr(built, "scheme", None)
+    if scheme is not None:
+        initialise(built, scheme, seed)
+    return built
+
+
+def build(
+    model: Model | WholeModel, data: Data, *, seed: int = 0, image_size: tuple[int, int] | None = None
+) -> nn.Module:
+    """The model that ``model`` describes, for images and classes as in ``data``, on the current default device.
+
+    Parameters of the space's models are placeholders until `initialise` has drawn them; ``seed`` is for what a model
+    or a part of the user's own draws while it is made. ``image_size`` (height, width), px, stands in for the data's.
+    The global random generator is left as it was. Raises ValueError, with the kind and name of the part and the
+    reason, where a part does not fit its context, cannot be imported, or asks for a context that it is not offered.
+    """
+    size = image_size or (data.image_size, data.image_size)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return _space(model, data, size) if isinstance(model, Model) else _whole(model, data, size)
+
+
+def _whole(model: WholeModel, data: Data, size: tuple[int, int]) -> nn.Module:
+    if model.timm_name is not None:
+        return build_timm(model.timm_name, model.options, size, data.channels, data.classes)
+    context = {"image_size": size, "channels": data.channels, "classes": data.classes}
+    return _construct("model", model.name, model_target(model.name), model.options, context)
+
+
+def _space(model: Model, data: Data, size: tuple[int, int]) -> VisionTransformer:
     context: dict[str, Any] = {"dim": model.dim, "depth": model.depth, "dropout": model.dropout}
+    heads = model.mixer.options.get("heads")
+    with_heads = {} if heads is None else {"heads": heads}
 
     def make(kind: str, **more: Any) -> nn.Module:
-        return _construct(kind, getattr(model, kind), context | more)
+        part: Part = getattr(model, kind)
+        return _construct(kind, part.name, target_of(kind, part.name), part.options, context | more)
 
-    with torch.random.fork_rng(devices=[]):
-        # Whatever a part of the user's own draws beside its parameters is the same in every process.
-        torch.default_generator.manual_seed(0)
-        stem = make("stem", image_size=data.image_size, channels=data.channels)
-        grid = _exposed("stem", stem, "grid")
-        readout = make("readout", grid=grid)
-        prefix = _exposed("readout", readout, "prefix_tokens")
-        covered = prefix if model.position_covers == "all" else 0
-        place = {"grid": grid, "prefix_tokens": prefix}
-        return VisionTransformer(
-            stem=stem,
-            position=make("position", grid=grid, prefix_tokens=covered),
-            blocks=[_block(make, block, place) for block in range(model.depth)],
-            norm=make("norm"),
-            readout=readout,
-            head=make("head", classes=data.classes),
-            position_covers=model.position_covers,
-            final_norm=model.final_norm,
-            dropout=model.dropout,
-        )
-
-
-def _block(make: Callable[..., nn.Module], block: int, place: Mapping[str, Any]) -> Block:
-    return Block(
-        norm_1=make("norm"),
-        attention=make("attention", block=block, **place),
-        norm_2=make("norm"),
-        feed_forward=make("feed_forward", block=block, **place),
+    stem = make("stem", image_size=size, channels=data.channels)
+    grid = _exposed("stem", stem, "grid")
+    readout = make("readout", grid=grid, **with_heads)
+    prefix = _exposed("readout", readout, "prefix_tokens")
+    covered = prefix if model.position_covers == "all" else 0
+    own = model.depth if model.position_at == "every_layer" else 1
+    positions = [make("position", grid=grid, prefix_tokens=covered, **with_heads) for _ in range(own)]
+    _check_position(model, positions[0])
+    place = {"grid": grid, "prefix_tokens": prefix}
+    rates = linear_rates(model.stochastic_depth, model.depth)
+    return VisionTransformer(
+        stem=stem,
+        positions=positions,
+        blocks=[_block(model, make, block, rate, place) for block, rate in enumerate(rates)],
+        norm=make("norm"),
+        readout=readout,
+        heads=[make("head", classes=data.classes) for _ in range(getattr(readout, "representations", 1))],
+        position_at=model.position_at,
+        position_covers=model.position_covers,
+        final_norm=model.final_norm,
+        dropout=model.dropout,
     )
 
 
-def _construct(kind: str, part: Part, context: Mapping[str, Any]) -> nn.Module:
-    """Call the part's class with what its positional parameters ask for by name, and with its options."""
-    cls = _load(kind, part.name)
+def _check_position(model: Model, position: nn.Module) -> None:
+    """Raise ValueError where a position that biases attention has none to bias."""
+    if getattr(position, "acts_on", "tokens") != "attention":
+        return
+    name = model.position.name
+    if model.position_at == "stem":
+        raise ValueError(f"position {name!r} biases the attention of blocks: set position_at to every_layer[_shared]")
+    mixer = importlib.import_module(target_of("mixer", model.mixer.name).partition(":")[0])
+    forward = getattr(mixer, target_of("mixer", model.mixer.name).partition(":")[2]).forward
+    if "bias" not in inspect.signature(forward).parameters:
+        raise ValueError(f"position {name!r} biases attention, and mixer {model.mixer.name!r} has none to bias")
+
+
+def _block(
+    model: Model, make: Callable[..., nn.Module], block: int, rate: float, place: Mapping[str, Any]
+) -> Block:
+    return Block(
+        norm_1=make("norm"),
+        mixer=make("mixer", block=block, **place),
+        norm_2=make("norm"),
+        feed_forward=make("feed_forward", block=block, **place),
+        scale=None if model.layer_scale == "off" else partial(LayerScale, model.dim, model.layer_scale),
+        drop=partial(StochasticDepth, rate) if rate else None,
+        factor=model.branch_factor,
+    )
+
+
+def _construct(
+    kind: str, name: str, target: str, options: Mapping[str, Any], context: Mapping[str, Any]
+) -> nn.Module:
+    """Call a class with what its positional parameters ask for by name, and with its options."""
+    cls = _load(kind, name, target)
     arguments = []
     for parameter in inspect.signature(cls).parameters.values():
         if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             continue
         if parameter.name not in context:
             offered = ", ".join(sorted(context))
-            raise ValueError(f"{kind} {part.name!r} asks for {parameter.name!r}; a {kind} is offered {offered}")
+            raise ValueError(f"{kind} {name!r} asks for {parameter.name!r}; this {kind} is offered {offered}")
         arguments.append(context[parameter.name])
     try:
-        made: nn.Module = cls(*arguments, **part.options)
+        made: nn.Module = cls(*arguments, **options)
     except ValueError as error:
-        raise ValueError(f"{kind} {part.name!r}: {error}") from error
+        raise ValueError(f"{kind} {name!r}: {error}") from error
     return made
 
 
-def _load(kind: str, name: str) -> type[nn.Module]:
-    module, _, class_name = target_of(kind, name).partition(":")
+def _load(kind: str, name: str, target: str) -> type[nn.Module]:
+    module, _, class_name = target.partition(":")
     try:
         cls = getattr(importlib.import_module(module), class_name)
     except (ImportError, AttributeError) as error:

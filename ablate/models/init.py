@@ -11,7 +11,8 @@ Variants therefore share the first values of all that they have in common: a cla
 one block more changes no other weight.
 
 ``jax`` is big_vision's (models/vit.py, which names Flax's initialisers, and Flax's defaults where it does
-not) and so that of SimpleViT and ViT. ``truncated_normal`` is that of DeiT (arXiv 2012.12877) and of the
+not) and so that of SimpleViT and ViT. ``flax`` is Flax's defaults throughout, with a zero classifier: that of
+MLP-Mixer (arXiv 2105.01601, appendix; big_vision models/mlp_mixer.py). ``truncated_normal`` is that of DeiT (arXiv 2012.12877) and of the
 timm 0.3.2 it was made with: torch's default for the patch convolution, and for all other weights, the
 class token and the positions a normal of deviation .02, truncated at -2 and 2, that is at 100 deviations
 (timm 1.0 draws the class token with 1e-6 instead).
@@ -30,7 +31,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from ablate.draws import derive
-from ablate.recipe import Model
 
 #: (shape, inputs of each unit of the layer, generator) -> values, float32. A parameter that belongs to no
 #: layer with a weight matrix counts its own last dimension as inputs.
@@ -115,6 +115,20 @@ SCHEMES: Mapping[str, Mapping[str, Draw]] = MappingProxyType(
             "zeros": zeros,
             "ones": ones,
         },
+        "flax": {
+            "patches": lecun_normal,
+            "patches_bias": zeros,
+            "position": inverse_root_normal,
+            "token": zeros,
+            "qkv": lecun_normal,
+            "encoder": lecun_normal,
+            "mlp_bias": zeros,
+            "representation": lecun_normal,
+            "classifier": zeros,
+            "dense": lecun_normal,
+            "zeros": zeros,
+            "ones": ones,
+        },
         "truncated_normal": {
             "patches": torch_uniform,
             "patches_bias": torch_uniform,
@@ -134,13 +148,13 @@ SCHEMES: Mapping[str, Mapping[str, Draw]] = MappingProxyType(
 
 
 @torch.no_grad()
-def initialise(model: nn.Module, recipe: Model, seed: int) -> None:
-    """Draw every parameter as ``recipe.init`` says, in place; drawn on the CPU in float32 wherever it lies.
+def initialise(model: nn.Module, scheme_name: str, seed: int) -> None:
+    """Draw every parameter as the scheme says, in place; drawn on the CPU in float32 wherever it lies.
 
     Raises ValueError for a parameter whose distribution is not known, and for a role of a parameter that
     does not exist.
     """
-    scheme = SCHEMES[recipe.init]
+    scheme = SCHEMES[scheme_name]
     roles = _declared_roles(model)
     for name, parameter in model.named_parameters():
         owner_name, _, own_name = name.rpartition(".")

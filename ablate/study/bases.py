@@ -13,11 +13,13 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ValidationError
 
+from ablate.fit import find_misfits
 from ablate.parts import KINDS
-from ablate.recipe import Recipe, Section, resolve_part
+from ablate.recipe import Recipe, Section, resolve_part, resolve_whole
 from ablate.study.checking import findings, section_at
 from ablate.study.document import Document, Path_
 from ablate.study.errors import Problem, StudyError
+from ablate.study.models import spelled_out
 from ablate.study.overrides import OverrideError, apply, leaves, overlap, settings
 from ablate.wording import shown, type_name
 
@@ -53,7 +55,11 @@ class BaseRecipe(ABC):
     def start(cls, tree: Mapping[str, Any], document: Document, at: Path_) -> Self:
         """The study's base as it is written. Raises `StudyError` for dotted keys: nothing exists yet to reach into."""
         origins = _origins(tree, 0, document, at)
-        dotted = [o for o in origins.values() if isinstance(o.at[-1], str) and "." in o.at[-1]]
+        model = tree.get("model")
+        of_preset = (*at, "model") if isinstance(model, Mapping) and "preset" in model else None
+        dotted = [
+            o for o in origins.values() if isinstance(o.at[-1], str) and "." in o.at[-1] and o.at[:-1] != of_preset
+        ]
         if dotted:
             message = "in the base each field stands in its section: {key!r} is for overrides"
             raise StudyError(*(o.problem(message.format(key=o.at[-1])) for o in dotted))
@@ -88,16 +94,29 @@ class VisionRecipe(BaseRecipe):
     has_parts = True
 
     def _spelled_out(self) -> Mapping[str, Any]:
-        return _with_defaults(self.tree, Recipe)
+        return _with_defaults(self._with_model(), Recipe)
 
     def checked(self) -> Self:
-        """Validate by the schema and fill in the options of parts."""
+        """Validate by the schema, fill in the options of parts, and see whether they fit together."""
+        tree = self._with_model()
         try:
-            recipe = Recipe.model_validate(self.tree)
+            recipe = Recipe.model_validate(tree)
         except ValidationError as error:
-            found = findings(error, Recipe, self.tree)
+            found = findings(error, Recipe, tree)
             raise StudyError(*(self.problem(message, ".".join(map(str, keys))) for message, keys in found)) from None
+        misfits = list(find_misfits(recipe))
+        if misfits:
+            raise StudyError(*(self.problem(m.reason, m.field) for m in misfits))
         return type(self)(recipe.resolved(), self.origins, self.writers)
+
+    def _with_model(self) -> Mapping[str, Any]:
+        """The tree with its model spelled out, where that is given by a preset."""
+        if "model" not in self.tree:
+            return self.tree
+        try:
+            return {**self.tree, "model": spelled_out(self.tree["model"])}
+        except OverrideError as error:
+            raise StudyError(self.problem(str(error), error.field)) from None
 
 
 class UserRecipe(BaseRecipe):
@@ -152,6 +171,8 @@ def _with_defaults(tree: Mapping[str, Any], section: type[BaseModel]) -> Mapping
                 whole[name] = field.default
         elif name in KINDS and section is not Recipe:
             whole[name] = _part_with_options(name, tree[name])
+        elif name == "model" and isinstance(tree[name], Mapping) and "name" in tree[name]:
+            whole[name] = _whole_with_options(tree[name])
         elif inner is not None and issubclass(inner, Section) and isinstance(tree[name], Mapping):
             whole[name] = _with_defaults(tree[name], inner)
     return whole
@@ -163,6 +184,14 @@ def _part_with_options(kind: str, value: Any) -> Any:
     except ValueError:
         return value
     return {"name": part.name, **part.options}
+
+
+def _whole_with_options(value: Any) -> Any:
+    try:
+        model = resolve_whole(value)
+    except ValueError:
+        return value
+    return {"name": model.name, **model.options}
 
 
 def _retyped(before: Any, after: Any, at: tuple[str, ...]) -> Iterator[tuple[str, str]]:

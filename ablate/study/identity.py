@@ -15,13 +15,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ablate.parts import KINDS, SourceError, source_tree
+from ablate.recipe.whole import TIMM
 from ablate.study.source import source_digest
 from ablate.study.study import VISION
+from ablate.timm_source import timm_version
 from ablate.wording import nearest
 
 #: Raise this when a change to models, data or training changes the numbers a Recipe gives: Trials of the
 #: revision before are then trained anew instead of being mixed with new ones. A golden test watches it.
-ENGINE_REVISION = "1"
+ENGINE_REVISION = "2"
 
 
 def trial_id(recipe: Mapping[str, Any], seed: int, *, trainable: str, revision: str, data_fingerprint: str) -> str:
@@ -52,13 +54,16 @@ def without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def engine_revision(recipe: Mapping[str, Any]) -> str:
-    """`ENGINE_REVISION`, and the sources of those parts of a vision Recipe that are the user's own.
+    """`ENGINE_REVISION`, and what else decides how a vision Recipe's model computes.
 
-    Raises `SourceError` (a ValueError) where such a source is gone.
+    That is the sources of those parts, or of that model, which are the user's own, and timm's version for a model of
+    timm. Raises `SourceError` (a ValueError) where such a source is gone.
     """
-    targets = sorted({recipe["model"][kind]["name"] for kind in KINDS if ":" in recipe["model"][kind]["name"]})
-    modules = dict.fromkeys(target.partition(":")[0] for target in targets)
-    return "+".join([ENGINE_REVISION, *(source_digest(source_tree(module)) for module in modules)])
+    model = recipe["model"]
+    names = [model["name"]] if "name" in model else [model[kind]["name"] for kind in KINDS]
+    timm = [f"timm-{timm_version()}" for name in names if name.startswith(TIMM)]
+    modules = dict.fromkeys(name.partition(":")[0] for name in sorted(set(names)) if ":" in name)
+    return "+".join([ENGINE_REVISION, *timm, *(source_digest(source_tree(module)) for module in modules)])
 
 
 def revision_of(trainable: str) -> str:

@@ -33,9 +33,9 @@ def apply(tree: Mapping[str, Any], overrides: Mapping[str, Any], *, parts: bool,
     for field, given in overrides.items():
         *owners, last = field.split(".")
         value = given
-        if parts and last == "name" and _is_part((*at, *owners)):
+        if parts and last in ("name", "preset") and _is_named((*at, *owners), last):
             # The name alone says the whole part, whose options are not those of the one before.
-            last, value = owners.pop(), {"name": given}
+            value, last = {last: given}, owners.pop()
         parent: Any = result
         here = at
         for key in owners:
@@ -69,8 +69,16 @@ def _is_part(at: tuple[str, ...]) -> bool:
     return len(at) == 2 and at[0] == "model" and at[1] in KINDS
 
 
+def _is_named(at: tuple[str, ...], key: str) -> bool:
+    """Whether this key says by itself which part, or which model, stands at ``at``."""
+    return (key == "name" and _is_part(at)) or (key in ("name", "preset") and at == ("model",))
+
+
 def _is_whole(value: Mapping[str, Any], at: tuple[str, ...], parts: bool) -> bool:
-    return parts and _is_part(at) and "name" in value
+    """Whether a mapping replaces what was there: a part by its name, or a model by its name or preset."""
+    if not parts:
+        return False
+    return (_is_part(at) and "name" in value) or (at == ("model",) and ("name" in value or "preset" in value))
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -103,15 +111,15 @@ def _differences(
         old, new = before.get(key, MISSING), after.get(key, MISSING)
         here = (*at, key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            if _is_part(here) and old.get("name") != new.get("name"):
-                yield ".".join(here), (_written(key, old), _written(key, new))
+            if (_is_part(here) or here == ("model",)) and old.get("name") != new.get("name"):
+                yield ".".join(here), (shortest_form(key, old), shortest_form(key, new))
             else:
                 yield from _differences(old, new, here)
         elif type(old) is not type(new) or old != new:
             yield ".".join(here), (old, new)
 
 
-def _written(kind: str, part: Mapping[str, Any]) -> Any:
+def shortest_form(kind: str, part: Mapping[str, Any]) -> Any:
     """A part in the shortest form that a study could give it: its name, and the options that are not its defaults."""
     try:
         defaults = options_of(target_of(kind, part["name"]))
@@ -126,7 +134,7 @@ def settings(overrides: Mapping[str, Any], *, parts: bool, at: tuple[str, ...] =
     found: list[tuple[str, Any]] = []
     for key, value in overrides.items():
         here = (*at, *key.split("."))
-        if parts and here[-1] == "name" and _is_part(here[:-1]):
+        if parts and _is_named(here[:-1], here[-1]):
             found.append((".".join(here[:-1]), value))
         elif isinstance(value, Mapping) and value and not _is_whole(value, here, parts):
             found += settings(value, parts=parts, at=here)

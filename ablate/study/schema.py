@@ -12,8 +12,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from ablate.parts import KINDS, options_of
-from ablate.recipe import Part, Recipe, Section
+from ablate.parts import KINDS, MODELS, options_of
+from ablate.presets import PRESETS
+from ablate.recipe import Model, Part, Recipe, Section
+from ablate.recipe.whole import TIMM
 from ablate.study.checking import section_at
 from ablate.study.spec import NAME_PATTERN, TRAINABLE_PATTERN, StudyFile
 
@@ -33,7 +35,11 @@ def json_schema() -> Schema:
     for kind in KINDS:
         described = defs["Model"]["properties"][kind].get("description", "")
         defs["Model"]["properties"][kind] = {"description": described, **_part(kind)}
+    defs |= {"WholeModel": _whole_model()}
     defs |= dict(_overrides(Recipe, defs))
+    spaces = [{"$ref": "#/$defs/Model"}, {"$ref": "#/$defs/WholeModel"}, _MODEL_NAME, _PRESET]
+    defs["Recipe"]["properties"]["model"] = {"description": "The model.", "anyOf": spaces}
+    defs["ChangedPreset"] = _changed_preset(defs["OverridesOfModel"])
     defs["LevelOverrides"] = {"$ref": "#/$defs/OverridesOfRecipe", "minProperties": 1}
     whole = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -103,11 +109,35 @@ def _fields(section: type[Section], defs: dict[str, Schema], prefix: str) -> Ite
         elif inner is not None and issubclass(inner, Section):
             partial = {"$ref": f"#/$defs/OverridesOf{inner.__name__}"}
             others = [member for member in own.get("anyOf", ()) if "$ref" not in member]
+            if inner is Model:
+                others = [{"$ref": "#/$defs/WholeModel"}, _MODEL_NAME, _PRESET]
             described = {"description": own["description"]} if "description" in own else {}
             yield path, {**described, "anyOf": [partial, *others]} if others else {**described, **partial}, False
             yield from _fields(inner, defs, f"{path}.")
         else:
             yield path, own, False
+
+
+_MODEL_NAME: Schema = {"anyOf": [{"enum": list(PRESETS)}, {"type": "string", "pattern": f"^{TIMM}"}, _OWN_CLASS]}
+
+
+_PRESET: Schema = {"$ref": "#/$defs/ChangedPreset"}
+
+
+def _changed_preset(overrides: Schema) -> Schema:
+    """``{preset: ViT-S/16, depth: 6}``: overrides of the preset's fields, and which preset."""
+    properties = {"preset": {"enum": list(PRESETS)}, **overrides["properties"]}
+    return {**overrides, "properties": properties, "required": ["preset"], "description": "A preset, changed."}
+
+
+def _whole_model() -> Schema:
+    """A whole model by name with its options: ours are checked, those of timm and the user's are free."""
+    ours = [
+        {**_having(name={"const": name}, **_options(target)), "required": ["name"], **_closed()}
+        for name, target in MODELS.items()
+    ]
+    names = {"anyOf": [{"type": "string", "pattern": f"^{TIMM}"}, _OWN_CLASS]}
+    return {"anyOf": [*ours, {**_having(name=names), "required": ["name"], "type": "object"}]}
 
 
 def _part(kind: str) -> Schema:

@@ -22,8 +22,7 @@ import torch
 from ablate.data.batches import Batch, TrainBatches, eval_batches
 from ablate.data.sources import load
 from ablate.draws import derive
-from ablate.models.build import build
-from ablate.models.init import initialise
+from ablate.models.build import make_model
 from ablate.models.vision_transformer import count_parameters
 from ablate.recipe import Recipe
 from ablate.trainable import Diverged, Report, Stopped
@@ -75,9 +74,7 @@ class _Training:
         self.held_out = splits.held_out
         self.epoch_steps = self.batches.steps_per_epoch
         self.rate_of = rate_of_step(recipe.schedule, recipe.optimizer.learning_rate, self.epoch_steps)
-        self.model = build(recipe.model, recipe.data)
-        initialise(self.model, recipe.model, seed)
-        self.model.to(device)
+        self.model = make_model(recipe.model, recipe.data, seed).to(device)
         self.parameters = list(self.model.parameters())
         self.optimiser = AdamW(self.model, recipe.optimizer)
         self.precision = forward_precision(recipe.precision, device)

@@ -22,7 +22,7 @@ def model_recipe(**changes: Any) -> Model:
         "stem": {"name": "patches", "patch_size": 2},
         "position": "sincos2d",
         "position_covers": "patches",
-        "attention": {"name": "self_attention", "heads": 4},
+        "mixer": {"name": "self_attention", "heads": 4},
         "feed_forward": {"name": "mlp", "ratio": 2.0},
         "norm": "layer_norm",
         "final_norm": "before_pooling",
@@ -56,7 +56,7 @@ def built(data: Data | None = None, seed: int = 0, **changes: Any) -> VisionTran
     """The model of `model_recipe` with first values drawn."""
     recipe = model_recipe(**changes)
     model = build(recipe, data or data_recipe())
-    initialise(model, recipe, seed)
+    initialise(model, recipe.init, seed)
     return model
 
 

@@ -17,7 +17,7 @@ S16 = {
     "dim": 384,
     "depth": 12,
     "stem": {"name": "patches", "patch_size": 16},
-    "attention": {"name": "self_attention", "heads": 6},
+    "mixer": {"name": "self_attention", "heads": 6},
     "feed_forward": "mlp",
 }
 DEIT = {"readout": "cls", "position": "learned", "position_covers": "all"}
@@ -29,7 +29,7 @@ DEIT = {"readout": "cls", "position": "learned", "position_covers": "all"}
         (S16, 21_974_632),
         (S16 | {"head": "mlp"}, 21_974_632 + 147_840),
         (S16 | DEIT, 22_050_664),  # DeiT-S: timm's deit_small_patch16_224
-        (S16 | DEIT | {"dim": 192, "attention": {"name": "self_attention", "heads": 3}}, 5_717_416),  # DeiT-Ti
+        (S16 | DEIT | {"dim": 192, "mixer": {"name": "self_attention", "heads": 3}}, 5_717_416),  # DeiT-Ti
     ],
 )
 def test_published_models_have_their_published_size(model_recipe, data_recipe, changes, expected) -> None:
@@ -40,9 +40,9 @@ def test_published_models_have_their_published_size(model_recipe, data_recipe, c
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"attention": {"name": "self_attention", "heads": 5}}, r"attention 'self_attention': 5 .* dim 32"),
+        ({"mixer": {"name": "self_attention", "heads": 5}}, r"mixer 'self_attention': 5 .* dim 32"),
         ({"stem": {"name": "patches", "patch_size": 3}}, r"stem 'patches': patches of 3 px .* 8 px"),
-        ({"dim": 30, "attention": {"name": "self_attention", "heads": 3}}, r"sincos2d.*multiple of 4.*dim 30"),
+        ({"dim": 30, "mixer": {"name": "self_attention", "heads": 3}}, r"sincos2d.*multiple of 4.*dim 30"),
         ({"dim": 4}, r"sincos2d.*at least 8, got dim 4"),
         ({"position": {"name": "sincos2d", "temperature": 0.0}}, r"sincos2d needs a positive temperature"),
         ({"feed_forward": {"name": "mlp", "ratio": 0.01}}, r"feed_forward 'mlp': .*no hidden unit at dim 32"),
@@ -59,7 +59,7 @@ def test_build_and_initialise_leave_the_global_generator_alone(model_recipe, dat
     """Neither building nor initialising moves torch's global random state."""
     recipe = model_recipe()
     before = torch.get_rng_state()
-    initialise(build(recipe, data_recipe()), recipe, 0)
+    initialise(build(recipe, data_recipe()), recipe.init, 0)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -117,18 +117,18 @@ OWN = """
 
 
 @pytest.fixture
-def own_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module `own_parts` of a user's on the path."""
-    (tmp_path / "own_parts.py").write_text(textwrap.dedent(OWN), encoding="utf-8")
+def parts_of_mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module `parts_of_mine` of a user's on the path."""
+    (tmp_path / "parts_of_mine.py").write_text(textwrap.dedent(OWN), encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(__import__("sys").modules, "own_parts", raising=False)
+    monkeypatch.delitem(__import__("sys").modules, "parts_of_mine", raising=False)
 
 
-@pytest.mark.usefixtures("own_parts")
+@pytest.mark.usefixtures("parts_of_mine")
 def test_a_part_of_the_users_own_gets_the_context_it_asks_for_and_its_options(built) -> None:
     """A user's class is given, by name, the context it lists, and the Recipe's options; its roles are drawn."""
-    model = built(readout="cls", dropout=0.1, attention={"name": "own_parts:Gate", "power": 2.0})
-    gate = model.blocks[1].attention
+    model = built(readout="cls", dropout=0.1, mixer={"name": "parts_of_mine:Gate", "power": 2.0})
+    gate = model.blocks[1].mixer
     assert (gate.block, gate.power, gate.dropout) == (1, 2.0, 0.1)
     assert torch.equal(gate.gain, torch.ones(32))
     assert torch.equal(gate.mixing.weight, torch.full((17, 17), 1 / 17))
@@ -137,26 +137,26 @@ def test_a_part_of_the_users_own_gets_the_context_it_asks_for_and_its_options(bu
         model.forward_intermediates(torch.randn(2, 1, 8, 8), attention_weights=True)
 
 
-@pytest.mark.usefixtures("own_parts")
+@pytest.mark.usefixtures("parts_of_mine")
 def test_what_a_part_draws_beside_its_parameters_is_the_same_in_every_process(built) -> None:
     """A random buffer of a user's part does not depend on the global generator, so a resumed Trial has it too."""
     torch.manual_seed(1)
-    first = built(norm="own_parts:Probe")
+    first = built(norm="parts_of_mine:Probe")
     torch.manual_seed(2)
-    second = built(norm="own_parts:Probe")
+    second = built(norm="parts_of_mine:Probe")
     assert torch.equal(first.norm.directions, second.norm.directions)
 
 
-@pytest.mark.usefixtures("own_parts")
+@pytest.mark.usefixtures("parts_of_mine")
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"head": "own_parts:Asks"}, r"head 'own_parts:Asks' asks for 'weather'.* offered classes, depth, dim"),
-        ({"readout": "own_parts:NoPrefix"}, r"readout NoPrefix must have an attribute 'prefix_tokens'"),
-        ({"norm": "own_parts:NotAModule"}, r"norm 'own_parts:NotAModule' is not a subclass of torch.nn.Module"),
-        ({"readout": "own_parts:Silent"}, r"not said how readout.query is first drawn.*`roles`"),
-        ({"readout": "own_parts:Typo"}, r"Typo gives a role to 'qery', but has no such parameter"),
-        ({"readout": "own_parts:UnknownRole"}, r"readout.query.*'tokn' is none of them"),
+        ({"head": "parts_of_mine:Asks"}, r"head 'parts_of_mine:Asks' asks for 'weather'.* offered classes, depth, dim"),
+        ({"readout": "parts_of_mine:NoPrefix"}, r"readout NoPrefix must have an attribute 'prefix_tokens'"),
+        ({"norm": "parts_of_mine:NotAModule"}, r"norm 'parts_of_mine:NotAModule' is not a subclass of torch.nn.Module"),
+        ({"readout": "parts_of_mine:Silent"}, r"not said how readout.query is first drawn.*`roles`"),
+        ({"readout": "parts_of_mine:Typo"}, r"Typo gives a role to 'qery', but has no such parameter"),
+        ({"readout": "parts_of_mine:UnknownRole"}, r"readout.query.*'tokn' is none of them"),
     ],
 )
 def test_a_wrong_part_of_the_users_own_says_what_is_wrong(built, changes, message) -> None:

@@ -22,9 +22,9 @@ def _uniform_within(weight: torch.Tensor, bound: float) -> bool:
 def test_jax_draws_q_k_and_v_each_as_a_layer_of_its_own(built) -> None:
     """Under `jax`, q, k and v are each Xavier-uniform for D inputs and D outputs, as are the other kernels."""
     block = built(**WIDE).blocks[0]
-    for rows in block.attention.qkv.weight.detach().chunk(3):
+    for rows in block.mixer.qkv.weight.detach().chunk(3):
         assert _uniform_within(rows, math.sqrt(6 / (96 + 96)))
-    assert _uniform_within(block.attention.out.weight.detach(), math.sqrt(6 / (96 + 96)))
+    assert _uniform_within(block.mixer.out.weight.detach(), math.sqrt(6 / (96 + 96)))
     assert _uniform_within(block.feed_forward.up.weight.detach(), math.sqrt(6 / (96 + 192)))
     assert _uniform_within(block.feed_forward.down.weight.detach(), math.sqrt(6 / (192 + 96)))
 
@@ -45,8 +45,8 @@ def test_jax_draws_the_rest_as_big_vision(built, data_recipe) -> None:
         model.head.classifier.bias,
         model.head.representation.bias,
         model.stem.projection.bias,
-        model.blocks[1].attention.qkv.bias,
-        model.blocks[1].attention.out.bias,
+        model.blocks[1].mixer.qkv.bias,
+        model.blocks[1].mixer.out.bias,
         model.norm.bias,
     ]
     assert all(not parameter.any() for parameter in zero)
@@ -58,8 +58,8 @@ def test_truncated_normal_draws_as_deit(built) -> None:
     model = built(**WIDE, init="truncated_normal", position_covers="all")
     block = model.blocks[0]
     for weight in (
-        block.attention.qkv.weight,
-        block.attention.out.weight,
+        block.mixer.qkv.weight,
+        block.mixer.out.weight,
         block.feed_forward.up.weight,
         block.feed_forward.down.weight,
         model.head.representation.weight,
@@ -90,7 +90,7 @@ def test_each_parameter_is_drawn_from_a_stream_keyed_by_its_name(built) -> None:
         {"readout": "cls", "position_covers": "all"},
         {"head": "mlp"},
         {"depth": 3},
-        {"attention": {"name": "self_attention", "heads": 8, "qkv_bias": False}},
+        {"mixer": {"name": "self_attention", "heads": 8, "qkv_bias": False}},
         {"final_norm": "after_pooling", "dropout": 0.1},
     ],
 )
@@ -99,7 +99,7 @@ def test_variants_share_the_first_values_of_what_they_have_in_common(built, init
     baseline = dict(built(init=init, position="learned").named_parameters())
     variant = dict(built(init=init, position="learned", **changes).named_parameters())
     common = baseline.keys() & variant.keys()
-    assert {"stem.projection.weight", "position.patches", "blocks.1.attention.qkv.weight"} <= common
+    assert {"stem.projection.weight", "position.patches", "blocks.1.mixer.qkv.weight"} <= common
     assert len(common) >= len(baseline) - 2
     assert all(torch.equal(baseline[name], variant[name]) for name in common)
 
@@ -107,10 +107,10 @@ def test_variants_share_the_first_values_of_what_they_have_in_common(built, init
 def test_seeds_and_blocks_differ(built) -> None:
     """Another seed, or another block, gives other values; the same seed the same."""
     first, again, other = built(seed=0), built(seed=0), built(seed=1)
-    name = "blocks.0.attention.qkv.weight"
+    name = "blocks.0.mixer.qkv.weight"
     assert torch.equal(first.get_parameter(name), again.get_parameter(name))
     assert not torch.equal(first.get_parameter(name), other.get_parameter(name))
-    assert not torch.equal(first.get_parameter(name), first.get_parameter("blocks.1.attention.qkv.weight"))
+    assert not torch.equal(first.get_parameter(name), first.get_parameter("blocks.1.mixer.qkv.weight"))
 
 
 def test_no_parameter_keeps_what_its_constructor_drew(model_recipe, data_recipe) -> None:
@@ -123,5 +123,5 @@ def test_no_parameter_keeps_what_its_constructor_drew(model_recipe, data_recipe)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(float("nan"))
-    initialise(model, recipe, 0)
+    initialise(model, recipe.init, 0)
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())

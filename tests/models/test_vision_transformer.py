@@ -119,9 +119,9 @@ def test_dropout_stands_where_vit_puts_it(built, images) -> None:
     assert events == [
         "stem.projection",
         "dropout",
-        "blocks.0.attention.qkv",
-        "blocks.0.attention.out",
-        "blocks.0.attention.dropout",
+        "blocks.0.mixer.qkv",
+        "blocks.0.mixer.out",
+        "blocks.0.mixer.dropout",
         "blocks.0.feed_forward.up",
         "blocks.0.feed_forward.activation",
         "blocks.0.feed_forward.dropout_up",

@@ -77,7 +77,7 @@ def test_values_of_different_types_differ() -> None:
 
 def test_the_revision_of_our_own_parts_is_the_engines() -> None:
     """A Recipe of the catalogue's parts needs no more."""
-    kinds = ("stem", "position", "attention", "feed_forward", "norm", "readout", "head")
+    kinds = ("stem", "position", "mixer", "feed_forward", "norm", "readout", "head")
     assert engine_revision({"model": {kind: {"name": "x"} for kind in kinds}}) == ENGINE_REVISION
 
 

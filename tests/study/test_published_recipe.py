@@ -15,16 +15,20 @@ PUBLISHED: dict[str, Any] = {
         # variant='S/16' in models/vit.py, decode_variant: width 384, depth 12, mlp_dim 1536, 6 heads
         "dim": 384,
         "depth": 12,
-        "stem": {"name": "patches", "patch_size": 16},
+        "stem": {"name": "patches", "patch_size": 16, "pre_norm": False, "post_norm": False},
         "position": {"name": "sincos2d", "temperature": 10_000.0},  # posemb='sincos2d'; posemb_sincos_2d
+        "position_at": "stem",
         "position_covers": "patches",  # models/vit.py adds it before the class token is prepended
-        "attention": {"name": "self_attention", "heads": 6, "qkv_bias": True},  # flax: use_bias
+        "mixer": {"name": "self_attention", "heads": 6, "qkv_bias": True},  # flax: use_bias
         "feed_forward": {"name": "mlp", "ratio": 4.0, "activation": "gelu_tanh"},  # flax's gelu is approximate
         "norm": {"name": "layer_norm", "eps": 1e-6},  # flax's LayerNorm
         "final_norm": "before_pooling",  # encoder_norm
         "readout": {"name": "gap"},  # pool_type='gap'
         "head": {"name": "mlp"},  # rep_size=True: dense, tanh, linear
+        "layer_scale": "off",
+        "branch_factor": 1.0,
         "dropout": 0.0,
+        "stochastic_depth": 0.0,
         "init": "jax",
     },
     "data": {

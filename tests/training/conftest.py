@@ -17,7 +17,7 @@ SMALL: dict[str, Any] = {
         "stem": {"name": "patches", "patch_size": 2},
         "position": "sincos2d",
         "position_covers": "patches",
-        "attention": {"name": "self_attention", "heads": 2},
+        "mixer": {"name": "self_attention", "heads": 2},
         "feed_forward": {"name": "mlp", "ratio": 2.0},
         "norm": "layer_norm",
         "final_norm": "before_pooling",

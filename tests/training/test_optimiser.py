@@ -33,8 +33,8 @@ def test_exactly_the_kernels_decay(make_recipe: Callable[..., Recipe]) -> None:
     decayed = decayed_names(model, "kernels")
     assert decayed == {
         "stem.projection.weight",
-        "blocks.0.attention.qkv.weight",
-        "blocks.0.attention.out.weight",
+        "blocks.0.mixer.qkv.weight",
+        "blocks.0.mixer.out.weight",
         "blocks.0.feed_forward.up.weight",
         "blocks.0.feed_forward.down.weight",
         "head.representation.weight",
@@ -68,7 +68,7 @@ def test_updates_follow_the_formula(make_recipe: Callable[..., Recipe]) -> None:
     """Three updates equal Loshchilov and Hutter's algorithm 2 written out, to a relative 1e-5, in both groups."""
     recipe = make_recipe(model__position="learned")
     model = build(recipe.model, recipe.data)
-    initialise(model, recipe.model, 0)
+    initialise(model, recipe.model.init, 0)
     s = settings()
     optimiser = AdamW(model, s)
     decayed = decayed_names(model, "kernels")
@@ -95,7 +95,7 @@ def test_updates_are_those_of_torch(make_recipe: Callable[..., Recipe]) -> None:
     recipe = make_recipe(model__position="learned")
     models = [build(recipe.model, recipe.data) for _ in range(2)]
     for model in models:
-        initialise(model, recipe.model, 0)
+        initialise(model, recipe.model.init, 0)
     ours = AdamW(models[0], settings())
     kernels, rest = [], []
     for name, p in models[1].named_parameters():

@@ -25,7 +25,7 @@ def learning(make_recipe: Callable[..., Recipe]) -> Recipe:
     recipe: Recipe = make_recipe(
         model__dim=32,
         model__depth=2,
-        model__attention={"name": "self_attention", "heads": 4},
+        model__mixer={"name": "self_attention", "heads": 4},
         model__dropout=0.0,
         augment={"crop": "off", "flip": False, "randaug": "off", "mixup": "off"},
         schedule__epochs=15,

@@ -1,1 +1,1 @@
-"""Position embeddings, added at the stem."""
+"""Positions: what tells the tokens where they lie."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import torch
@@ -14,6 +14,12 @@ class SelfAttention(nn.Module):
     """Multi-head self-attention (Vaswani et al., arXiv 1706.03762, eq. 1; ViT, arXiv 2010.11929, eqs. 5-8).
 
     Dropout follows the output projection, and nothing else: neither q, k, v nor the attention weights.
+
+    Where positions act on the attention, ``bias`` gives what they add to the logits, (B, A, N queries, N
+    keys), from the queries, (B, A, N, E). It is given queries that are already divided by sqrt(E), so that a
+    bias made from the queries has the same factor as the logits it joins (Shaw et al., arXiv 1803.02155,
+    eq. 5), while a bias that leaves them aside is added as it is (Swin, arXiv 2103.14030, eq. 4).
+
     Raises ValueError where the heads do not divide the width.
     """
 
@@ -30,7 +36,7 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, tokens_BND: Tensor) -> Tensor:
+    def forward(self, tokens_BND: Tensor, bias: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """The tokens after mixing, (B, N, D).
 
         Which kernel computes it is no option of the Recipe: the formula is one, the results differ by
@@ -39,15 +45,19 @@ class SelfAttention(nn.Module):
         """
         q_BANE, k_BANE, v_BANE = self._project(tokens_BND)
         if q_BANE.device.type == "cpu" and q_BANE.dtype in (torch.bfloat16, torch.float16):
-            mixed_BANE = self._weights(q_BANE, k_BANE) @ v_BANE
+            mixed_BANE = self._weights(q_BANE, k_BANE, bias) @ v_BANE
         else:
-            mixed_BANE = F.scaled_dot_product_attention(q_BANE, k_BANE, v_BANE, scale=self.scale)
+            # The kernel refuses a bias of another type than q, which a float32 table under autocast would be.
+            added_BANN = None if bias is None else bias(q_BANE * self.scale).to(q_BANE.dtype)
+            mixed_BANE = F.scaled_dot_product_attention(q_BANE, k_BANE, v_BANE, attn_mask=added_BANN, scale=self.scale)
         return self._merge(mixed_BANE)
 
-    def forward_with_weights(self, tokens_BND: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_with_weights(
+        self, tokens_BND: Tensor, bias: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """As `forward`, and the attention weights, (B, A, N queries, N keys), of which each row sums to 1."""
         q_BANE, k_BANE, v_BANE = self._project(tokens_BND)
-        weights_BANN = self._weights(q_BANE, k_BANE)
+        weights_BANN = self._weights(q_BANE, k_BANE, bias)
         return self._merge(weights_BANN @ v_BANE), weights_BANN
 
     def _project(self, tokens_BND: Tensor) -> tuple[Tensor, ...]:
@@ -55,8 +65,13 @@ class SelfAttention(nn.Module):
         qkv = self.qkv(tokens_BND).view(B, N, 3, self.heads, D // self.heads)
         return qkv.permute(2, 0, 3, 1, 4).unbind(0)
 
-    def _weights(self, q_BANE: Tensor, k_BANE: Tensor) -> Tensor:
-        return ((q_BANE * self.scale) @ k_BANE.transpose(-2, -1)).softmax(-1)
+    def _weights(self, q_BANE: Tensor, k_BANE: Tensor, bias: Callable[[Tensor], Tensor] | None) -> Tensor:
+        return self._logits(q_BANE, k_BANE, bias).softmax(-1)
+
+    def _logits(self, q_BANE: Tensor, k_BANE: Tensor, bias: Callable[[Tensor], Tensor] | None) -> Tensor:
+        scaled_BANE = q_BANE * self.scale
+        logits_BANN = scaled_BANE @ k_BANE.transpose(-2, -1)
+        return logits_BANN if bias is None else logits_BANN + bias(scaled_BANE)
 
     def _merge(self, mixed_BANE: Tensor) -> Tensor:
         merged: Tensor = self.dropout(self.out(mixed_BANE.transpose(1, 2).flatten(2)))

@@ -1,0 +1,13 @@
+"""`ablate check`: does every Level change what it says, and nothing else?
+
+Each Variant is built beside the baseline and makes two updates (`ablate.training.probe`); `comparison` holds what
+differs against what the changed fields may touch, which is written down in `reach`. This package imports torch only
+where something is not known from an earlier check.
+"""
+
+from ablate.check.comparison import compare
+from ablate.check.finding import Difference, Finding
+from ablate.check.rendering import as_json, render_check
+from ablate.check.study import Check, check_study
+
+__all__ = ["Check", "Difference", "Finding", "as_json", "check_study", "compare", "render_check"]

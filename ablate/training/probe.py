@@ -1,0 +1,250 @@
+"""What a Recipe is and does in its first two updates, as digests and numbers that can be compared with another's."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ablate.data.batches import Batch, TrainBatches, eval_batches
+from ablate.data.image_sets import ImageSet, MemoryImages, Splits
+from ablate.data.sources import load
+from ablate.draws import derive
+from ablate.models.build import make_model
+from ablate.models.vision_transformer import count_parameters
+from ablate.recipe import Data, Model, Recipe
+from ablate.training.device import forward_precision, seed_generator
+from ablate.training.loss import cross_entropy
+from ablate.training.optimiser import AdamW
+from ablate.training.schedule import rate_of_step
+
+#: By which the last gradient is multiplied, so that a bound on its norm acts even if no norm so far came near it.
+BEYOND = 1000.0
+#: Images whose augmented pixels are compared: enough that an augmentation of one image in ten shows.
+_LOOKED_AT = 64
+#: Pixels that the model sees at once, but for its first four images: with more, a ViT-S would take a minute.
+_PIXELS = 2**18
+#: Images that a training on data which are not here is taken to have; the learning rates depend on it.
+_STAND_IN_IMAGES = 2**20
+#: What a part says about itself as an attribute of its class (see `ablate.models`).
+_CONTRACT = ("grid", "prefix_tokens", "representations", "reads_blocks", "acts_on")
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Values:
+    """A tensor's shape and a digest of its bytes."""
+
+    shape: tuple[int, ...]
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.shape} {self.digest[:8]}"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One Recipe's side of a comparison. Names of modules and tensors are torch's; none of it is a tensor."""
+
+    in_space: bool
+    """Whether the model is of the space of parts, so that the names of its modules say which part they are."""
+    modules: Mapping[str, str]
+    """``name`` -> class, and ``name:attribute`` -> value, of every module; the model itself is the empty name."""
+    parameters: Mapping[str, Values]
+    """First values."""
+    buffers: Mapping[str, Values]
+    """First values; a fixed table is one."""
+    parameter_count: int
+    stream: Mapping[str, str | int]
+    """``order``, ``training images``, ``targets``, ``held-out images``, ``held-out labels``, ``batch size``,
+    ``updates an epoch``."""
+    losses: Mapping[str, float]
+    """``evaluation loss`` and ``training loss`` of the first values; ``loss after one update``; all on one batch."""
+    norms: Mapping[str, float]
+    """``gradient norm`` and ``second gradient norm``, before clipping."""
+    rates: str
+    """Digest of the learning rate of every update."""
+    updated: Mapping[str, Values]
+    """Parameters and buffers after two updates at the peak learning rate."""
+    beyond: Mapping[str, Values]
+    """The same after a third, of the second's gradient multiplied by `BEYOND`."""
+
+
+def probe(
+    recipe: Recipe, seed: int = 0, images: int = 16, *, double: bool = False, stand_in: bool = False
+) -> Probe:
+    """Build what a Recipe describes, and make two updates on one batch of at most ``images`` images, on the CPU.
+
+    Large images are fewer, but at least four. With ``double`` the model computes in float64, whatever the Recipe's
+    precision, so that what is the same but for rounding can be told from what is not. ``stand_in`` takes random
+    pixels in place of a folder that is not on this machine. The global random generator is left as it was.
+    Raises ValueError for a Recipe that cannot be trained.
+    """
+    with torch.random.fork_rng(devices=[]):
+        splits = _stand_in(recipe.data) if stand_in else _splits(recipe.data)
+        model = make_model(recipe.model, recipe.data, seed)
+        batch = _batch(recipe, splits, seed)
+        count = _STAND_IN_IMAGES if stand_in else len(splits.train)
+        modules, parameters, buffers = _modules(model), _values(model.named_parameters()), _values(model.named_buffers())
+        losses, norms, updated, beyond = _updates(recipe, model, _cut(batch, recipe.data, images, double), seed, double)
+        return Probe(
+            in_space=isinstance(recipe.model, Model),
+            modules=modules,
+            parameters=parameters,
+            buffers=buffers,
+            parameter_count=count_parameters(model),
+            stream=_stream(recipe, splits, batch, seed, count),
+            losses=losses,
+            norms=norms,
+            rates=_rates(recipe, count // recipe.schedule.batch_size),
+            updated=updated,
+            beyond=beyond,
+        )
+
+
+@functools.lru_cache(maxsize=2)
+def _splits(data: Data) -> Splits:
+    """Variants mostly share their data, and listing a large folder takes longer than all that is done with it here."""
+    return load(data)
+
+
+def _stand_in(data: Data) -> Splits:
+    """Random pixels and every class in turn, for as many images as are looked at."""
+    draw = np.random.default_rng(0).integers(0, 256, (2 * _LOOKED_AT, data.channels, *[data.image_size] * 2))
+    labels = torch.arange(2 * _LOOKED_AT) % data.classes
+    sets: list[ImageSet] = []
+    for part in torch.arange(2 * _LOOKED_AT).split(_LOOKED_AT):
+        pixels = torch.from_numpy(draw.astype(np.uint8))[part]
+        sets.append(MemoryImages(pixels, labels[part], part, data.image_size, data.eval_resize))
+    return Splits(*sets)
+
+
+def _batch(recipe: Recipe, splits: Splits, seed: int) -> Batch:
+    """A batch of the first epoch. Its last one: that is made alone, the first together with many others."""
+    size = min(_LOOKED_AT, recipe.schedule.batch_size, len(splits.train))
+    batches = TrainBatches(splits.train, recipe.augment, recipe.data, seed, size)
+    return next(batches.epoch(0, start=batches.steps_per_epoch - 1))
+
+
+def _cut(batch: Batch, data: Data, images: int, double: bool) -> Batch:
+    few = max(4, min(images, _PIXELS // data.image_size**2))
+    pixels = batch.images[:few].double() if double else batch.images[:few]
+    return Batch(pixels, batch.targets[:few], batch.labels[:few], batch.indices[:few])
+
+
+def _stream(recipe: Recipe, splits: Splits, batch: Batch, seed: int, count: int) -> dict[str, str | int]:
+    # The order is that of any batch size; with the Recipe's own this raises where the training set is smaller.
+    size = recipe.schedule.batch_size if count == len(splits.train) else 1
+    order = TrainBatches(splits.train, recipe.augment, recipe.data, seed, size).order(0)
+    held_out = next(eval_batches(splits.held_out, recipe.data, 16))
+    return {
+        "order": _digest(splits.train.indices[order]),
+        "training images": _digest(batch.images),
+        "targets": _digest(batch.targets),
+        "held-out images": _digest(held_out.images),
+        "held-out labels": _digest(torch.stack((splits.held_out.indices, splits.held_out.labels))),
+        "batch size": recipe.schedule.batch_size,
+        "updates an epoch": count // recipe.schedule.batch_size,
+    }
+
+
+def _rates(recipe: Recipe, epoch_steps: int) -> str:
+    rate_of = rate_of_step(recipe.schedule, recipe.optimizer.learning_rate, epoch_steps)
+    rates = np.fromiter(map(rate_of, range(recipe.schedule.epochs * epoch_steps)), np.float64)
+    return hashlib.blake2b(rates.tobytes(), digest_size=8).hexdigest()
+
+
+def _updates(
+    recipe: Recipe, model: nn.Module, batch: Batch, seed: int, double: bool
+) -> tuple[dict[str, float], dict[str, float], dict[str, Values], dict[str, Values]]:
+    """Losses, norms, and the weights after two updates and after one more of a gradient that is far too large."""
+    if double:
+        model.double()
+    precision = nullcontext() if double else forward_precision(recipe.precision, _CPU)
+    parameters = list(model.parameters())
+    optimiser, rate = AdamW(model, recipe.optimizer), recipe.optimizer.learning_rate
+
+    def loss_of() -> Tensor:
+        with precision:
+            logits_BK = model(batch.images)
+        return cross_entropy(logits_BK, batch.targets).mean()
+
+    def update() -> float:
+        """Clip and step as the trainer does, with the gradients at hand; their norm before clipping."""
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if recipe.optimizer.clip_norm != "off":
+            torch.nn.utils.clip_grads_with_norm_(parameters, recipe.optimizer.clip_norm, norm)
+        optimiser.step(rate)
+        return norm.item()
+
+    model.eval()
+    with torch.no_grad():
+        losses = {"evaluation loss": loss_of().item()}
+    model.train()
+    norms = {}
+    for step, (loss_name, norm_name) in enumerate(
+        (("training loss", "gradient norm"), ("loss after one update", "second gradient norm"))
+    ):
+        for parameter in parameters:
+            parameter.grad = None
+        seed_generator(_CPU, derive(seed, "dropout", step))
+        loss = loss_of()
+        loss.backward()
+        losses[loss_name], norms[norm_name] = loss.item(), update()
+    updated = _state(model)
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.mul_(BEYOND)
+    update()
+    return losses, norms, updated, _state(model)
+
+
+def _state(model: nn.Module) -> dict[str, Values]:
+    return _values(itertools.chain(model.named_parameters(), model.named_buffers()))
+
+
+def _values(named: Iterable[tuple[str, Tensor]]) -> dict[str, Values]:
+    return {name: Values(tuple(tensor.shape), _digest(tensor)) for name, tensor in named}
+
+
+def _digest(tensor: Tensor) -> str:
+    flat = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
+    return hashlib.blake2b(flat.numpy(), digest_size=8).hexdigest()
+
+
+def _modules(model: nn.Module) -> dict[str, str]:
+    found = {}
+    for name, module in model.named_modules():
+        found[name] = type(module).__name__
+        found |= {f"{name}:{attribute}": text for attribute, text in _attributes(module)}
+    return found
+
+
+def _attributes(module: nn.Module) -> Iterator[tuple[str, str]]:
+    """What a module says about itself in plain values; one that is None is as good as not there."""
+    told: dict[str, Any] = {n: getattr(module, n) for n in _CONTRACT if hasattr(type(module), n)}
+    told |= {n: value for n, value in vars(module).items() if not n.startswith("_") and n != "training"}
+    for name, value in told.items():
+        text = _plain(value)
+        if text is not None:
+            yield name, text
+
+
+def _plain(value: Any) -> str | None:
+    if isinstance(value, bool | int | float | str):
+        return repr(value)
+    if isinstance(value, tuple | list):
+        texts = [_plain(item) for item in value]
+        return None if None in texts else f"({', '.join(map(str, texts))})"
+    if isinstance(value, functools.partial):
+        return f"{_plain(value.func)} {value.keywords}"
+    return getattr(value, "__name__", None) if inspect.isroutine(value) else None
