@@ -58,6 +58,14 @@ class ExecutorName(StrEnum):
     debug = "debug"
 
 
+class ShowName(StrEnum):
+    """What `ablate attention` draws."""
+
+    attention = "attention"
+    features = "features"
+    both = "both"
+
+
 @app.command()
 def run(
     study: StudyPath,
@@ -168,6 +176,39 @@ def model(
         typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
         return
     Console().print(render_diff(first, second) if second else render_card(first))
+
+
+@app.command()
+def attention(
+    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="Id of a finished Trial, or its beginning.")],
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGES...", help="Image files, or test:INDEX, val:INDEX of its own data.")
+    ],
+    block: Annotated[
+        int | None, typer.Option(min=1, help="Block whose attention is shown; else the last.", show_default=False)
+    ] = None,
+    show: Annotated[ShowName, typer.Option(help="What to draw.")] = ShowName.attention,
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("attention"),
+    home: Home = DEFAULT_HOME,
+    tracking_uri: Tracking = None,
+) -> None:
+    """Draw what a trained model attends to: attention maps, attention rollout and features on given images."""
+    from ablate.attention import draw_attention
+
+    try:
+        pictures = draw_attention(
+            trial,
+            images,
+            home=home,
+            out=out,
+            block=block,
+            show=show.value,
+            tracking_uri=tracking_uri,
+            import_from=[Path()],
+        )
+    except (ValueError, OSError) as error:
+        _mistake(str(error))
+    typer.echo("\n".join(map(str, pictures)))
 
 
 @app.command()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablate.dry_build import DryPart, dry_build
+from ablate.dry_world import NOT_KNOWN
 from ablate.parts import SourceError, target_of
 from ablate.recipe import Model, Part, Recipe, WholeModel
 from ablate.recipe.whole import model_target
@@ -48,6 +49,9 @@ def _whole(model: WholeModel, context: Mapping[str, Any]) -> Iterator[Misfit]:
     if model.timm_name is not None:
         return  # timm tells when it is built
     part = dry_build(model_target(model.name), {**model.options, **context})
+    for name in part.asks:
+        offered = ", ".join(sorted(context))
+        yield Misfit("model", f"model {model.name!r} asks for {name!r}; this model is offered {offered}")
     if part.refusal:
         yield Misfit("model", f"model {model.name!r}: {part.refusal}")
 
@@ -61,49 +65,51 @@ class _Space:
 
     def misfits(self) -> Iterator[Misfit]:
         model = self.model
-        stem = self.stem()
-        yield from _refusal("stem", model.stem, stem)
+        yield from self._of("stem", stem := self.stem(), self.images)
         if stem.refusal:
             return  # the other parts would be judged on a grid that there is not
-        grid = {"grid": stem.attributes["grid"]} if "grid" in stem.attributes else {}
-        heads = model.mixer.options.get("heads")
-        with_heads = {} if heads is None else {"heads": heads}
-        readout = self._dry("readout", **grid, **with_heads)
-        yield from _refusal("readout", model.readout, readout)
-        prefix = readout.attributes.get("prefix_tokens", 0)
+        grid = {"grid": stem.attributes.get("grid", NOT_KNOWN)}
+        heads = {"heads": model.mixer.options["heads"]} if model.mixer.options.get("heads") is not None else {}
+        readout = self._dry("readout", grid | heads)
+        yield from self._of("readout", readout, grid | heads)
+        prefix = readout.attributes.get("prefix_tokens", NOT_KNOWN)
         place = {**grid, "prefix_tokens": prefix, "block": 0}
         for kind in ("mixer", "feed_forward"):
-            yield from _refusal(kind, getattr(model, kind), self._dry(kind, **place))
-        covered = prefix if model.position_covers == "all" else 0
-        position = self._dry("position", **grid, prefix_tokens=covered, **with_heads)
-        yield from _refusal("position", model.position, position)
-        yield from self._bias(position)
-        yield from _refusal("norm", model.norm, self._dry("norm"))
-        yield from _refusal("head", model.head, self._dry("head", classes=self.classes))
+            yield from self._of(kind, self._dry(kind, place), place)
+        covered = {**grid, "prefix_tokens": prefix if model.position_covers == "all" else 0, **heads}
+        position = self._dry("position", covered)
+        if position.attributes.get("acts_on") == "attention":
+            yield from self._bias()
+        if position.attributes.get("acts_on") != "attention" or heads:
+            yield from self._of("position", position, covered)
+        yield from self._of("norm", self._dry("norm", {}), {})
+        classes = {"classes": self.classes}
+        yield from self._of("head", self._dry("head", classes), classes)
 
     def stem(self) -> DryPart:
         """The stem, as far as its source tells."""
-        return self._dry("stem", **self.images)
+        return self._dry("stem", self.images)
 
-    def _bias(self, position: DryPart) -> Iterator[Misfit]:
-        name = self.model.position.name
-        if position.attributes.get("acts_on") != "attention":
-            return
+    def _bias(self) -> Iterator[Misfit]:
+        name, mixer = self.model.position.name, self.model.mixer
         if self.model.position_at == "stem":
-            both = "every_layer or every_layer_shared"
-            yield Misfit("model.position", f"position {name!r} is a bias of each block's attention: set position_at to {both}")
-        if "heads" not in self.model.mixer.options:
-            mixer = self.model.mixer.name
-            yield Misfit("model.position", f"position {name!r} is a bias of attention, and mixer {mixer!r} has no attention")
+            place = "set position_at to every_layer or every_layer_shared"
+            yield Misfit("model.position", f"position {name!r} is a bias of each block's attention: {place}")
+        if mixer.options.get("heads") is None:
+            reason = f"position {name!r} is a bias of attention, and mixer {mixer.name!r} has no attention"
+            yield Misfit("model.position", reason)
 
-    def _dry(self, kind: str, **context: Any) -> DryPart:
+    def _of(self, kind: str, dry: DryPart, context: Mapping[str, Any]) -> Iterator[Misfit]:
+        part: Part = getattr(self.model, kind)
+        for name in dry.asks:
+            offered = ", ".join(sorted({**self.context, **context}))
+            yield Misfit(f"model.{kind}", f"{kind} {part.name!r} asks for {name!r}; this {kind} is offered {offered}")
+        if dry.refusal:
+            yield Misfit(f"model.{kind}", f"{kind} {part.name!r}: {dry.refusal}")
+
+    def _dry(self, kind: str, context: Mapping[str, Any]) -> DryPart:
         part: Part = getattr(self.model, kind)
         try:
             return dry_build(target_of(kind, part.name), {**self.context, **context, **part.options})
         except SourceError:  # a user's source that went away since its options were read
             return DryPart()
-
-
-def _refusal(kind: str, part: Part, dry: DryPart) -> Iterator[Misfit]:
-    if dry.refusal:
-        yield Misfit(f"model.{kind}", f"{kind} {part.name!r}: {dry.refusal}")

@@ -119,9 +119,7 @@ def make_card(name: str, sets: Sequence[str], images: Images) -> ModelCard:
         cost = measure(made, (images.size, images.size), images.channels)
     except ValueError as error:
         raise ModelError(f"{name} cannot be built for {_of(images)}: {error}") from None
-    return ModelCard(
-        " ".join([name, *sets]), model.model_dump(mode="json"), images, cost, dict(_parameters_of(made))
-    )
+    return ModelCard(" ".join([name, *sets]), model.model_dump(mode="json"), images, cost, dict(_parameters_of(made)))
 
 
 def _parameters_of(model: nn.Module) -> list[tuple[str, int]]:
@@ -183,7 +181,7 @@ def _totals(card: ModelCard) -> list[str]:
     parameters, macs, flops, memory = _figures(card)
     return [
         f"{parameters} parameters",
-        f"{macs} multiply-adds = {flops} FLOPs forward, per image (papers' \"FLOPs\" are mostly the multiply-adds)",
+        f'{macs} multiply-adds = {flops} FLOPs forward, per image (papers\' "FLOPs" are mostly the multiply-adds)',
         f"about {memory} of activations kept for the backward pass, per image, in float32",
     ]
 

@@ -84,7 +84,15 @@ KINDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 
 _REQUIRED = object()
 #: What an annotation of an option may be made of; anything else is left to the class itself to check.
-_ANNOTATIONS: Mapping[str, Any] = {"int": int, "float": float, "bool": bool, "str": str, "list": list, "Literal": Literal, "None": None}
+_ANNOTATIONS: Mapping[str, Any] = {
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "str": str,
+    "list": list,
+    "Literal": Literal,
+    "None": None,
+}
 
 
 class SourceError(ValueError):

@@ -146,6 +146,16 @@ def _t2t(dim: int, depth: int, heads: int, ratio: float) -> Preset:
     }
 
 
+def _cswin(**options: Any) -> Preset:
+    """CSWin Transformer (Dong et al., arXiv 2107.00652, table 1)."""
+    return {"name": "cswin", **options}
+
+
+def _pvt(depths: list[int]) -> Preset:
+    """Pyramid Vision Transformer (Wang et al., arXiv 2102.12122, table 1)."""
+    return {"name": "pvt", "depths": depths}
+
+
 _VITS = {"Ti": (192, 12, 3), "S": (384, 12, 6), "B": (768, 12, 12), "L": (1024, 24, 16)}
 _DEITS = {"Ti": (192, 3), "S": (384, 6), "B": (768, 12)}
 _MIXERS = {"S": (512, 8, 256), "B": (768, 12, 384), "L": (1024, 24, 512)}
@@ -173,5 +183,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "T2T-ViT-12": _t2t(256, 12, 4, 2.0),
         "T2T-ViT-14": _t2t(384, 14, 6, 3.0),
         "T2T-ViT-19": _t2t(448, 19, 7, 3.0),
+        "CSWin-T": _cswin(),
+        "CSWin-S": _cswin(depths=[2, 4, 32, 2]),
+        "CSWin-B": _cswin(dim=96, depths=[2, 4, 32, 2], heads=[4, 8, 16, 32]),
+        "PVT-Tiny": _pvt([2, 2, 2, 2]),
+        "PVT-Small": _pvt([3, 4, 6, 3]),
     }
 )

@@ -1,4 +1,4 @@
-"""`ablate check`: does every Level change what it says, and nothing else?
+"""Proof that every Level changes what it says and nothing else, for `ablate check`.
 
 Each Variant is built beside the baseline and makes two updates (`ablate.training.probe`); `comparison` holds what
 differs against what the changed fields may touch, which is written down in `reach`. This package imports torch only

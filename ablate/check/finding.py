@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Status = Literal["ok", "no effect", "leak", "cannot be built"]
-Aspect = Literal["module", "parameter", "buffer", "stream", "loss", "update"]
+Aspect = Literal["field", "module", "parameter", "buffer", "stream", "loss", "update"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Difference:
 
     aspect: Aspect
     name: str
-    """Of a module, a tensor or a number; a number of a block is ``*`` where several blocks differ alike."""
+    """Of a field, a module, a tensor or a number; a block's index is ``*`` where several blocks differ alike."""
     before: str
     """In the baseline; ``–`` where it lacks it."""
     after: str

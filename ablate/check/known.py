@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ablate.check.finding import Finding
+from ablate.recipe import Data
 from ablate.study.fingerprint import fingerprint
 from ablate.study.identity import digest, engine_revision, without_paths
 from ablate.study.study import ResolvedRecipe, Study
-from ablate.recipe import Data
 from ablate.tracking.disk import write_atomically
 
 #: What computes, and what judges it.

@@ -45,8 +45,6 @@ _SWITCHES = {
 #: Field of the model's section -> component, where they are not called the same.
 _FIELDS = {"position_at": "position", "position_covers": "position"}
 _OWN = {*KINDS, "final_norm", "layer_scale", "branch_factor", "stochastic_depth", "dropout", "init"}
-#: Fields that act in training alone, and make no parameter other.
-TRAINING_ONLY = frozenset({"model.dropout", "model.stochastic_depth"})
 
 _IMAGES = frozenset({"training images", "held-out images"})
 _SPLIT = frozenset({"order", "training images", "targets", "held-out images", "held-out labels", "updates an epoch"})

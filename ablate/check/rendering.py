@@ -83,6 +83,7 @@ def _error(finding: Finding) -> list[str]:
 
 
 def _sides(found: Difference) -> str:
-    name = found.name or "model"
-    where = f"{name} ({found.places} places)" if found.places > 1 else name
-    return f"{found.aspect} {where}: {found.before} → {found.after}"
+    name = f"model{found.name}" if found.name[:1] in ("", ":") else found.name
+    what = f"{found.aspect} " if found.aspect in ("module", "parameter", "buffer", "field") else ""
+    places = f" ({found.places} places)" if found.places > 1 else ""
+    return f"{what}{name}{places}: {found.before} → {found.after}"

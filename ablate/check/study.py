@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ablate.check.comparison import compare, needs_exact
 from ablate.check.finding import Finding
 from ablate.check.known import finding_of, key_of, read_known, write_known
 from ablate.recipe import Recipe
@@ -20,7 +23,11 @@ if TYPE_CHECKING:
 #: (checks made, checks to make, Variant that is next).
 Progress = Callable[[int, int, str], None]
 #: What only the images themselves can show: how they are split, and which they are.
-_NEEDS_DATA = frozenset({"data.source", "data.test_fraction", "data.val_fraction", "data.split_seed", "data.evaluate_on"})
+_NEEDS_DATA = frozenset(
+    {"data.source", "data.test_fraction", "data.val_fraction", "data.split_seed", "data.evaluate_on"}
+)
+#: What a Recipe that cannot be trained raises, and what a part of the user's own does that is not made for its place.
+_BROKEN = (ValueError, TypeError, RuntimeError, AttributeError, LookupError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Check:
 
 
 def check_study(study: Study, *, cache: Path | None = None, progress: Progress | None = None) -> Check:
-    """Hold each Variant beside the baseline: does it change what it says, and nothing else?
+    """Hold each Variant beside the baseline: it must change what it says, and nothing else.
 
     Variants of one Level and listed ones are checked, and such others as have a Level that none of these has.
     ``cache`` is a JSON file that keeps findings, so that a second check takes no time and imports no torch.
@@ -54,7 +61,7 @@ def check_study(study: Study, *, cache: Path | None = None, progress: Progress |
         note = f"this study trains with {study.trainable}, into whose models and updates no check can look"
         return Check(study.name, study.profile, {}, (), (), (note,))
     chosen, skipped = chosen_variants(study)
-    notes = []
+    notes: list[str] = []
     if study.data_fingerprint == ABSENT:
         chosen, notes = _without_data(study, chosen)
     keys = {v.name: key_of(study, v.recipe, cache and cache.parent / "fingerprints.json") for v in chosen}
@@ -100,28 +107,37 @@ def _without_data(study: Study, chosen: list[Variant]) -> tuple[list[Variant], l
 
 def _probed(study: Study, variants: list[Variant], progress: Progress | None) -> dict[str, Finding]:
     bench = _Bench(study)
+    found: dict[str, Finding] = {}
     try:
         bench.renew()
-    except ValueError as error:
-        reason = f"{error}; nothing can be held beside it"
-        return {study.baseline.name: Finding("cannot be built", note=reason)}
-    found = {}
+    except _BROKEN as error:
+        return {study.baseline.name: _cannot_be_built(error, "; nothing can be held beside it")}
     for done, variant in enumerate(variants):
         if progress is not None:
             progress(done, len(variants), variant.name)
         try:
             found[variant.name] = bench.finding(variant)
-        except ValueError as error:
-            found[variant.name] = Finding("cannot be built", note=str(error))
+        except _BROKEN as error:
+            found[variant.name] = _cannot_be_built(error)
     return found
+
+
+def _cannot_be_built(error: Exception, consequence: str = "") -> Finding:
+    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+    return Finding("cannot be built", note=f"{kind}{error}{consequence}")
 
 
 class _Bench:
     """The baseline's probe, beside which Variants are held."""
 
     def __init__(self, study: Study) -> None:
+        from ablate.data.sources import load
+        from ablate.training.stand_in import stand_in
+
         self._recipe = study.baseline.recipe
-        self._stand_in = study.data_fingerprint == ABSENT
+        absent = study.data_fingerprint == ABSENT
+        # Variants mostly share their data, and listing a large folder takes longer than all the rest.
+        self._splits = lru_cache(maxsize=2)(stand_in if absent else load)
         self._baseline: Probe | None = None
         self._exact: Probe | None = None
 
@@ -131,8 +147,6 @@ class _Bench:
 
     def finding(self, variant: Variant) -> Finding:
         """Hold a Variant beside the baseline. Raises ValueError where it cannot be trained."""
-        from ablate.check.comparison import compare, needs_exact
-
         assert self._baseline is not None
         other = self._probe(variant.recipe)
         exact = None
@@ -141,11 +155,13 @@ class _Bench:
             exact = (self._exact, self._probe(variant.recipe, double=True))
         finding = compare(self._baseline, other, variant.changes, exact)
         if finding.status == "leak":
-            # It may have changed something that lasts, as long as this process: Variants after it must not be blamed.
-            self.renew()
+            # It may have changed what lasts as long as this process; Variants after it must not be blamed for that.
+            with contextlib.suppress(*_BROKEN):
+                self.renew()
         return finding
 
     def _probe(self, recipe: ResolvedRecipe, *, double: bool = False) -> Probe:
         from ablate.training.probe import probe
 
-        return probe(Recipe.model_validate(recipe), double=double, stand_in=self._stand_in)
+        checked = Recipe.model_validate(recipe)
+        return probe(checked, double=double, splits=self._splits(checked.data))

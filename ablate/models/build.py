@@ -106,9 +106,7 @@ def _check_position(model: Model, position: nn.Module) -> None:
         raise ValueError(f"position {name!r} biases attention, and mixer {model.mixer.name!r} has none to bias")
 
 
-def _block(
-    model: Model, make: Callable[..., nn.Module], block: int, rate: float, place: Mapping[str, Any]
-) -> Block:
+def _block(model: Model, make: Callable[..., nn.Module], block: int, rate: float, place: Mapping[str, Any]) -> Block:
     return Block(
         norm_1=make("norm"),
         mixer=make("mixer", block=block, **place),
@@ -120,9 +118,7 @@ def _block(
     )
 
 
-def _construct(
-    kind: str, name: str, target: str, options: Mapping[str, Any], context: Mapping[str, Any]
-) -> nn.Module:
+def _construct(kind: str, name: str, target: str, options: Mapping[str, Any], context: Mapping[str, Any]) -> nn.Module:
     """Call a class with what its positional parameters ask for by name, and with its options."""
     cls = _load(kind, name, target)
     arguments = []

@@ -7,7 +7,7 @@ from typing import Any
 
 from ablate.parts import KINDS
 from ablate.presets import PRESETS, preset
-from ablate.recipe import Model
+from ablate.recipe import Model, resolve_whole
 from ablate.recipe.part import resolve_part
 from ablate.study.overrides import OverrideError, apply
 from ablate.wording import listing, nearest, shown
@@ -35,6 +35,9 @@ def spelled_out(model: Any) -> Any:
 
 def _complete(model: Mapping[str, Any]) -> dict[str, Any]:
     """A preset with every field and option that it leaves to their defaults."""
+    if "name" in model:
+        whole = resolve_whole(model)
+        return {"name": whole.name, **whole.options}
     parts = {}
     for kind in KINDS:
         part = resolve_part(kind, model[kind])

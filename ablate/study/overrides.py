@@ -111,7 +111,9 @@ def _differences(
         old, new = before.get(key, MISSING), after.get(key, MISSING)
         here = (*at, key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            if (_is_part(here) or here == ("model",)) and old.get("name") != new.get("name"):
+            if here == ("model",) and old.get("name") != new.get("name"):
+                yield "model", (_short_model(old), _short_model(new))
+            elif _is_part(here) and old.get("name") != new.get("name"):
                 yield ".".join(here), (shortest_form(key, old), shortest_form(key, new))
             else:
                 yield from _differences(old, new, here)
@@ -127,6 +129,13 @@ def shortest_form(kind: str, part: Mapping[str, Any]) -> Any:
         return dict(part)
     own = {k: v for k, v in part.items() if k != "name" and (k not in defaults or v != defaults[k].default)}
     return {"name": part["name"], **own} if own else part["name"]
+
+
+def _short_model(model: Mapping[str, Any]) -> Any:
+    """A model with its parts in their shortest forms; one whose name is all that was said is its name."""
+    if "name" in model:
+        return model["name"] if len(model) == 1 else dict(model)
+    return {key: shortest_form(key, value) if key in KINDS else value for key, value in model.items()}
 
 
 def settings(overrides: Mapping[str, Any], *, parts: bool, at: tuple[str, ...] = ()) -> list[tuple[str, Any]]:

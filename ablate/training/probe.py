@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import inspect
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ablate.data.batches import Batch, TrainBatches, eval_batches
-from ablate.data.image_sets import ImageSet, MemoryImages, Splits
+from ablate.data.image_sets import Splits
 from ablate.data.sources import load
 from ablate.draws import derive
 from ablate.models.build import make_model
@@ -24,8 +21,10 @@ from ablate.models.vision_transformer import count_parameters
 from ablate.recipe import Data, Model, Recipe
 from ablate.training.device import forward_precision, seed_generator
 from ablate.training.loss import cross_entropy
+from ablate.training.module_tree import module_tree
 from ablate.training.optimiser import AdamW
 from ablate.training.schedule import rate_of_step
+from ablate.training.stand_in import StandIn
 
 #: By which the last gradient is multiplied, so that a bound on its norm acts even if no norm so far came near it.
 BEYOND = 1000.0
@@ -33,10 +32,6 @@ BEYOND = 1000.0
 _LOOKED_AT = 64
 #: Pixels that the model sees at once, but for its first four images: with more, a ViT-S would take a minute.
 _PIXELS = 2**18
-#: Images that a training on data which are not here is taken to have; the learning rates depend on it.
-_STAND_IN_IMAGES = 2**20
-#: What a part says about itself as an attribute of its class (see `ablate.models`).
-_CONTRACT = ("grid", "prefix_tokens", "representations", "reads_blocks", "acts_on")
 _CPU = torch.device("cpu")
 
 
@@ -80,22 +75,24 @@ class Probe:
 
 
 def probe(
-    recipe: Recipe, seed: int = 0, images: int = 16, *, double: bool = False, stand_in: bool = False
+    recipe: Recipe, seed: int = 0, images: int = 16, *, double: bool = False, splits: Splits | None = None
 ) -> Probe:
     """Build what a Recipe describes, and make two updates on one batch of at most ``images`` images, on the CPU.
 
     Large images are fewer, but at least four. With ``double`` the model computes in float64, whatever the Recipe's
-    precision, so that what is the same but for rounding can be told from what is not. ``stand_in`` takes random
-    pixels in place of a folder that is not on this machine. The global random generator is left as it was.
+    precision, so that what is the same but for rounding can be told from what is not. ``splits`` are the Recipe's
+    images where they are loaded already, or a `stand_in` for them. The global random generator is left as it was.
     Raises ValueError for a Recipe that cannot be trained.
     """
+    splits = splits or load(recipe.data)
     with torch.random.fork_rng(devices=[]):
-        splits = _stand_in(recipe.data) if stand_in else _splits(recipe.data)
         model = make_model(recipe.model, recipe.data, seed)
         batch = _batch(recipe, splits, seed)
-        count = _STAND_IN_IMAGES if stand_in else len(splits.train)
-        modules, parameters, buffers = _modules(model), _values(model.named_parameters()), _values(model.named_buffers())
-        losses, norms, updated, beyond = _updates(recipe, model, _cut(batch, recipe.data, images, double), seed, double)
+        modules, parameters = module_tree(model), _values(model.named_parameters())
+        buffers = _values(model.named_buffers())
+        count = splits.train_images if isinstance(splits, StandIn) else len(splits.train)
+        seen = _cut(batch, recipe.data, images, double)
+        losses, norms, updated, beyond = _updates(recipe, model, seen, seed, double)
         return Probe(
             in_space=isinstance(recipe.model, Model),
             modules=modules,
@@ -109,23 +106,6 @@ def probe(
             updated=updated,
             beyond=beyond,
         )
-
-
-@functools.lru_cache(maxsize=2)
-def _splits(data: Data) -> Splits:
-    """Variants mostly share their data, and listing a large folder takes longer than all that is done with it here."""
-    return load(data)
-
-
-def _stand_in(data: Data) -> Splits:
-    """Random pixels and every class in turn, for as many images as are looked at."""
-    draw = np.random.default_rng(0).integers(0, 256, (2 * _LOOKED_AT, data.channels, *[data.image_size] * 2))
-    labels = torch.arange(2 * _LOOKED_AT) % data.classes
-    sets: list[ImageSet] = []
-    for part in torch.arange(2 * _LOOKED_AT).split(_LOOKED_AT):
-        pixels = torch.from_numpy(draw.astype(np.uint8))[part]
-        sets.append(MemoryImages(pixels, labels[part], part, data.image_size, data.eval_resize))
-    return Splits(*sets)
 
 
 def _batch(recipe: Recipe, splits: Splits, seed: int) -> Batch:
@@ -191,9 +171,8 @@ def _updates(
         losses = {"evaluation loss": loss_of().item()}
     model.train()
     norms = {}
-    for step, (loss_name, norm_name) in enumerate(
-        (("training loss", "gradient norm"), ("loss after one update", "second gradient norm"))
-    ):
+    names = (("training loss", "gradient norm"), ("loss after one update", "second gradient norm"))
+    for step, (loss_name, norm_name) in enumerate(names):
         for parameter in parameters:
             parameter.grad = None
         seed_generator(_CPU, derive(seed, "dropout", step))
@@ -218,33 +197,4 @@ def _values(named: Iterable[tuple[str, Tensor]]) -> dict[str, Values]:
 
 def _digest(tensor: Tensor) -> str:
     flat = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
-    return hashlib.blake2b(flat.numpy(), digest_size=8).hexdigest()
-
-
-def _modules(model: nn.Module) -> dict[str, str]:
-    found = {}
-    for name, module in model.named_modules():
-        found[name] = type(module).__name__
-        found |= {f"{name}:{attribute}": text for attribute, text in _attributes(module)}
-    return found
-
-
-def _attributes(module: nn.Module) -> Iterator[tuple[str, str]]:
-    """What a module says about itself in plain values; one that is None is as good as not there."""
-    told: dict[str, Any] = {n: getattr(module, n) for n in _CONTRACT if hasattr(type(module), n)}
-    told |= {n: value for n, value in vars(module).items() if not n.startswith("_") and n != "training"}
-    for name, value in told.items():
-        text = _plain(value)
-        if text is not None:
-            yield name, text
-
-
-def _plain(value: Any) -> str | None:
-    if isinstance(value, bool | int | float | str):
-        return repr(value)
-    if isinstance(value, tuple | list):
-        texts = [_plain(item) for item in value]
-        return None if None in texts else f"({', '.join(map(str, texts))})"
-    if isinstance(value, functools.partial):
-        return f"{_plain(value.func)} {value.keywords}"
-    return getattr(value, "__name__", None) if inspect.isroutine(value) else None
+    return hashlib.blake2b(flat.numpy().data, digest_size=8).hexdigest()

@@ -46,6 +46,20 @@ def test_the_readmes_own_trainable_runs_to_a_report(make_place, readme):
     assert "hurts" in done.stdout
 
 
+def test_the_readmes_own_stem_trains(place, readme):
+    """my_stem.py, copied as it stands, is a stem of the starter study: it is checked, refused where it says so, and trains."""
+    place.write("my_stem.py", block(readme, "my_stem.py"))
+    place.ablate("init")
+    starter = (place.root / "study.yaml").read_text(encoding="utf-8")
+    own = starter.replace("{name: patches, patch_size: 2}", '{name: "my_stem:Overlapping", patch_size: 2}')
+    assert own != starter
+    place.write("study.yaml", own)
+    place.ablate("run", "study.yaml", "--profile", "tiny", "--only", "position=*", "--seeds", "1")
+    place.write("study.yaml", own.replace("patch_size: 2", "patch_size: 3"))
+    refused = place.ablate("run", "study.yaml", code=2).err
+    assert "patches of 3 px do not tile (8, 8)" in refused
+
+
 def test_the_readmes_mistake_is_told_as_shown(place, readme):
     """The message in the README is the program's own, word for word, for that slip in the starter study."""
     (shown,) = re.findall(r"^\$ ablate run study\.yaml\n(.*)$", readme, re.MULTILINE)
@@ -77,7 +91,7 @@ def test_the_readmes_options_exist(make_place, readme):
     """Every verb and every long option in the README's table of commands is one that the program knows."""
     place = make_place()
     rows = re.findall(r"^\| `ablate (\w+)[^`]*` \|(.*)\|$", readme, re.MULTILINE)
-    assert len(rows) == 6
+    assert len(rows) == 9
     for verb, text in rows:
         usage = place.ablate(verb, "--help").out
         for option in re.findall(r"--[a-z]+", text):

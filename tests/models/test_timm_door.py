@@ -208,8 +208,7 @@ def test_windows_over_the_border_hold_padding() -> None:
     model = build_timm("swin_tiny_patch4_window7_224", options, (6, 10), channels=1, classes=5).eval()
     first, shifted = window_attention_weights(model, torch.randn(2, 1, 6, 10))
     for found in (first, shifted):
-        assert found.grid == (6, 10)
-        assert found.weights.shape == (2, 6, 2, 16, 16)
+        assert (found.grid, found.weights.shape) == ((6, 10), (2, 6, 2, 16, 16))
         assert sorted(found.places.flatten().tolist()) == [-1] * 36 + list(range(60))
         torch.testing.assert_close(found.weights.sum(-1), torch.ones(2, 6, 2, 16), rtol=0, atol=1e-5)
     shares = first.dense().sum(-1).view(2, 2, 6, 10)

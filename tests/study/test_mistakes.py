@@ -30,7 +30,11 @@ MISTAKES = {
     "base list for mapping": ("mixup: {alpha: 0.2}", "¦mixup: [0.2]", "must be a mapping or 'off', not [0.2]"),
     "base switch": ("crop: off", "¦crop: of", "must be a mapping or 'off', not 'of'; did you mean 'off'?"),
     "base null": ("    dim: 16", "    ¦dim:", "model.dim: must be a whole number, not null"),
-    "base choice": ("init: jax", "¦init: jxa", "must be 'jax', 'flax' or 'truncated_normal', not 'jxa'; did you mean 'jax'?"),
+    "base choice": (
+        "init: jax",
+        "¦init: jxa",
+        "must be 'jax', 'flax' or 'truncated_normal', not 'jxa'; did you mean 'jax'?",
+    ),
     "base range": ("clip_norm: 1.0", "¦clip_norm: -1", "must be greater than 0 or 'off', not -1"),
     "base source": ("source: digits", "¦source: digit", "not 'digit'; did you mean 'digits'?"),
     "two warm-ups": (

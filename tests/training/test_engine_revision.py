@@ -14,7 +14,7 @@ from ablate.training.vision import train
 
 #: The revision that made the numbers, and for each of two epochs the loss in training and on held-out images.
 GOLDEN_REVISION = "2"
-GOLDEN = {1: (2.300163, 2.272145), 2: (0.0, 0.0)}
+GOLDEN = {1: (2.300163, 2.272145), 2: (2.277547, 2.204747)}
 
 
 def test_the_engine_computes_what_its_revision_says(

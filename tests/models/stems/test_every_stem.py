@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
 from ablate.models.init import initialise
+from ablate.models.stems.cnn_patches import CNNPatches
 from ablate.models.stems.conv_patches import ConvPatches
 from ablate.models.stems.image_to_tokens import ImageToTokens
 from ablate.models.stems.patches import LinearPatches
@@ -21,6 +22,7 @@ STEMS: dict[str, Callable[[], nn.Module]] = {
     "patches": lambda: LinearPatches((8, 16), 3, 12, patch_size=4),
     "patches, normalised": lambda: LinearPatches((8, 16), 3, 12, patch_size=4, pre_norm=True, post_norm=True),
     "convolutions": lambda: ConvPatches((8, 16), 3, 12, patch_size=4),
+    "two convolutions": lambda: CNNPatches((8, 16), 3, 12, patch_size=4, conv_channels=6),
     "image to tokens": lambda: ImageToTokens((8, 16), 3, 12, patch_size=1),
     "image to tokens, bare": lambda: ImageToTokens((8, 16), 3, 12, batch_norm=False, pool=0, patch_size=2),
     "tokens to token": lambda: TokensToToken((8, 16), 3, 12, **SPLITS),

@@ -1,0 +1,183 @@
+"""A study's check: which Variants, what is kept, and how it is told."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from ablate.check import Check, Finding, as_json, check_study, render_check
+from ablate.check import known as known_module
+from ablate.check.study import chosen_variants
+from ablate.study.load import load_study
+from ablate.study.study import Study
+from ablate.training import probe as probe_module
+
+MakeStudy = Callable[..., Study]
+TWO = {
+    "head": {"mlp": {"model.head": "mlp"}},
+    "position": {"learned": {"model.position": "learned"}, "none": {"model.position": "none"}},
+}
+COVERS = {"covers": {"all": {"model.position_covers": "all"}}}
+
+
+def _text(check: Check) -> str:
+    written = io.StringIO()
+    Console(width=200, file=written).print(render_check(check))
+    return written.getvalue()
+
+
+def test_the_studies_own_levels_do_what_they_say(studies: Path) -> None:
+    """Every Level and every listed Variant of SimpleViT's study on digits is in order."""
+    check = check_study(load_study(studies / "simplevit.yaml", "digits"))
+    assert {f.variant: f.status for f in check.findings if f.status != "ok"} == {}
+    assert len(check.findings) == 14
+
+
+def test_a_study_without_its_data_is_checked_on_random_images(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a folder of images is not on this machine, models are checked all the same, and the check says so."""
+    monkeypatch.setenv("ABLATE_DATA", str(tmp_path))
+    small = ["model.dim=48", "model.depth=1", "data.image_size=32", "data.eval_resize=32", "data.classes=10"]
+    loaded = load_study(
+        studies / "simplevit.yaml", "imagenet-90ep", only=["head=*", "mixup=off", "batch=*"], sets=small
+    )
+    check = check_study(loaded)
+    assert {f.variant: f.status for f in check.findings} == {
+        "head=linear": "ok",
+        "batch=4096": "ok",
+        "batch=4096-warmup-epochs": "ok",
+        "mixup=off": "ok",
+    }
+    assert "imagefolder:imagenet" in check.notes[0]
+
+
+def test_a_second_check_takes_what_the_first_found(
+    study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its cache a check builds nothing, whatever the Variants are called now."""
+    cache = tmp_path / "home" / "checks.json"
+    first = check_study(study(TWO), cache=cache)
+    monkeypatch.delattr(probe_module, "probe")
+    assert check_study(study(TWO), cache=cache) == first
+    renamed = check_study(study({"top": {"big": {"model.head": "mlp"}}}), cache=cache)
+    assert [f.variant for f in renamed.findings] == ["top=big"]
+    assert renamed.findings[0] == replace(first.findings[0], variant="top=big")
+
+
+def test_other_code_is_another_check(study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Findings of another state of the models, the data or the training do not count."""
+    cache = tmp_path / "checks.json"
+    check_study(study(TWO), cache=cache)
+    probed = []
+    monkeypatch.setattr(known_module, "sources_digest", lambda: "another")
+    check_study(study(TWO), cache=cache, progress=lambda *done: probed.append(done))
+    assert probed == [(0, 3, "head=mlp"), (1, 3, "position=learned"), (2, 3, "position=none")]
+
+
+def test_another_base_is_another_check(study: MakeStudy, tmp_path: Path) -> None:
+    """A Level is checked anew beside another baseline."""
+    cache = tmp_path / "checks.json"
+    check_study(study(COVERS), cache=cache)
+    other = {"profile": "cls", "profiles": {"cls": {"base": {"model.readout": "cls", "model.position": "learned"}}}}
+    assert check_study(study(COVERS), cache=cache).failed
+    assert not check_study(study(COVERS, **other), cache=cache).failed
+
+
+def test_a_second_check_imports_no_torch(study: MakeStudy, tmp_path: Path) -> None:
+    """What is known already is told at once, since the heavy packages stay unloaded."""
+    check_study(study(TWO), cache=tmp_path / "checks.json")
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom ablate.study.load import load_study\n"
+        "from ablate.check import as_json, check_study, render_check\n"
+        "check = check_study(load_study(Path('study.yaml')), cache=Path('checks.json'))\n"
+        "assert len(check.findings) == 3 and as_json(check) and render_check(check)\n"
+        "assert not {'torch', 'mlflow', 'timm'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_torn_cache_costs_time_and_nothing_else(study: MakeStudy, tmp_path: Path) -> None:
+    """A cache that cannot be read is replaced; one that cannot be written is done without."""
+    cache = tmp_path / "checks.json"
+    cache.write_text('{"0": {"stat', encoding="utf-8")
+    assert not check_study(study(COVERS | TWO, only=("head=*",)), cache=cache).failed
+    assert len(json.loads(cache.read_text(encoding="utf-8"))) == 1
+    blocked = tmp_path / "file"
+    blocked.write_text("", encoding="utf-8")
+    assert not check_study(study(TWO), cache=blocked / "checks.json").failed
+
+
+def test_combinations_of_checked_levels_are_left_out(study: MakeStudy) -> None:
+    """Of a factorial design the Variants of one Level are checked, and the listed ones; others are counted."""
+    listed = {"variants": {"both": {"levels": {"head": "mlp", "covers": "all"}}}}
+    loaded = study(TWO | COVERS, design=["one_at_a_time"], **listed)
+    assert [v.name for v in chosen_variants(loaded)[0]] == [
+        "head=mlp",
+        "position=learned",
+        "position=none",
+        "covers=all",
+        "both",
+    ]
+    crossed = study(TWO, design="factorial")
+    chosen, skipped = chosen_variants(crossed)
+    assert [v.name for v in chosen] == ["position=learned", "position=none", "head=mlp"]
+    assert skipped == ("head=mlp,position=learned", "head=mlp,position=none")
+    assert "2 combinations of Levels that were each checked are left out" in _text(check_study(crossed))
+
+
+def test_a_combination_stands_in_for_a_level_that_is_nowhere_alone(study: MakeStudy) -> None:
+    """With --only, a combination is checked where its Levels are not."""
+    chosen, skipped = chosen_variants(study(TWO, design="factorial", only=("head=mlp,position=*",)))
+    assert [v.name for v in chosen] == ["head=mlp,position=learned", "head=mlp,position=none"]
+    assert skipped == ()
+
+
+def test_a_baseline_that_cannot_be_trained_is_the_one_error(study: MakeStudy) -> None:
+    """Where the baseline cannot be built, that is said once and no Variant is blamed."""
+    loaded = study(TWO, profile="large", profiles={"large": {"base": {"schedule.batch_size": 5000}}})
+    (finding,) = check_study(loaded).findings
+    assert (finding.variant, finding.status) == ("baseline", "cannot be built")
+    assert "schedule.batch_size is 5000" in finding.note
+
+
+def test_a_trainable_of_the_users_own_is_not_looked_into(study: MakeStudy, tmp_path: Path) -> None:
+    """A study that trains with its own function is left alone, with a word on why."""
+    tmp_path.joinpath("own_training.py").write_text("def train(recipe, seed, report, folder): ...\n", encoding="utf-8")
+    loaded = study({"rate": {"low": {"rate": 0.1}}}, trainable="own_training:train", base={"rate": 0.5})
+    check = check_study(loaded)
+    assert (check.findings, check.failed) == ((), ())
+    assert "own_training:train" in check.notes[0]
+    assert "nothing was checked" in _text(check)
+
+
+def test_errors_are_shown_from_both_sides(study: MakeStudy) -> None:
+    """The terminal shows what was said, what differs and what does not; the JSON says the same."""
+    check = check_study(study(COVERS | {"head": {"mlp": {"model.head": "mlp"}}}))
+    text = _text(check)
+    assert "covers=all: no effect" in text
+    assert "position_covers: patches → all" in text
+    assert "1 of 2 Variants in error" in text
+    plain: Any = json.loads(json.dumps(as_json(check)))
+    assert plain["ok"] is False
+    wrong, right = plain["variants"]
+    assert wrong["changes"] == {"model.position_covers": {"from": "patches", "to": "all"}}
+    assert (wrong["status"], right["status"]) == ("no effect", "ok")
+    assert wrong["problems"][0]["before"] == "patches"
+    assert right["effects"][0] == "head: LinearHead → MLPHead"
+
+
+def test_a_finding_survives_json() -> None:
+    """A finding read back is the finding that was written."""
+    finding = Finding("leak", ("a", "b"), (), "why", "x=y")
+    assert Finding.from_json(json.loads(json.dumps(finding.as_json()))) == finding
