@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -16,6 +15,21 @@ import typer
 from rich.console import Console
 
 from ablate import __version__
+from ablate.options import (
+    DEFAULT_HOME,
+    DEFAULT_REPORTS,
+    ExecutorName,
+    Home,
+    Only,
+    Profile,
+    Reports,
+    Seeds,
+    Sets,
+    ShowName,
+    Slots,
+    StudyPath,
+    Tracking,
+)
 from ablate.study.errors import StudyError
 from ablate.study.study import Study
 
@@ -26,44 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file.", show_default=False)]
-Profile = Annotated[str | None, typer.Option(help="Scale to run at; the study names its default.", show_default=False)]
-Only = Annotated[
-    list[str] | None,
-    typer.Option(help="Variants to take, by a pattern on their names (posemb=*); the baseline stays. Repeatable."),
-]
-Seeds = Annotated[int | None, typer.Option(min=1, help="Take so many of the study's seeds.", show_default=False)]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the base, for a quick try. Repeatable."),
-]
-Home = Annotated[Path, typer.Option("--home", help="Folder of the spool: checkpoints, journals, results.")]
-Tracking = Annotated[
-    str | None,
-    typer.Option(help="MLflow's tracking URI; else $MLFLOW_TRACKING_URI, else MLflow's default.", show_default=False),
-]
-Reports = Annotated[Path, typer.Option(help="Folder that reports are written to.")]
-Slots = Annotated[
-    int | None,
-    typer.Option(min=1, help="Trials trained side by side; else one per GPU, or one per core.", show_default=False),
-]
-DEFAULT_HOME, DEFAULT_REPORTS = Path(".ablate"), Path("reports")
-
-
-class ExecutorName(StrEnum):
-    """Where Trials are trained."""
-
-    local = "local"
-    debug = "debug"
-
-
-class ShowName(StrEnum):
-    """What `ablate attention` draws."""
-
-    attention = "attention"
-    features = "features"
-    both = "both"
 
 
 @app.command()
@@ -78,6 +54,7 @@ def run(
     ),
     slots: Slots = None,
     retry_failed: Annotated[bool, typer.Option(help="Train diverged Trials again, too.")] = False,
+    check: Annotated[bool, typer.Option(help="First prove that each Level changes what it says.")] = True,
     home: Home = DEFAULT_HOME,
     reports: Reports = DEFAULT_REPORTS,
     tracking_uri: Tracking = None,
@@ -87,7 +64,9 @@ def run(
     loaded = _load(study, profile, only, seeds, sets, home)
     from ablate.run import RunOptions, run_study
 
-    options = RunOptions(home, reports, tracking_uri, executor.value, slots, retry_failed=retry_failed, quiet=quiet)
+    options = RunOptions(
+        home, reports, tracking_uri, executor.value, slots, retry_failed=retry_failed, check=check, quiet=quiet
+    )
     raise typer.Exit(run_study(loaded, options))
 
 
@@ -142,6 +121,30 @@ def plan(
 
 
 @app.command()
+def check(
+    study: StudyPath,
+    profile: Profile = None,
+    only: Only = None,
+    sets: Sets = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Prove that each Level changes what it says and nothing else, on one batch and two updates. Trains nothing."""
+    loaded = _load(study, profile, only, None, sets, home)
+    from ablate.run import check_levels
+
+    found = check_levels(loaded, home, Console(stderr=True))
+    from ablate.check import as_json as plain
+    from ablate.check import render_check
+
+    if as_json:
+        typer.echo(json.dumps(plain(found), indent=2, ensure_ascii=False))
+    else:
+        Console().print(render_check(found))
+    raise typer.Exit(1 if found.failed else 0)
+
+
+@app.command()
 def model(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A preset, timm/NAME, or module:Class.")] = None,
     diff: Annotated[str | None, typer.Option(metavar="NAME", help="Compare with another model.")] = None,
@@ -154,7 +157,7 @@ def model(
     classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Show a model's parts, parameters, FLOPs and memory, or how two models differ; without a name, list the presets."""
+    """Show a model's parts, size and cost, or how two models differ; without a name, list the presets."""
     from ablate.model_card import Images, ModelError, make_card, model_differences, render_card, render_diff
 
     if name is None:

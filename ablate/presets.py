@@ -32,7 +32,8 @@ def _patches(patch_size: int) -> Preset:
 def _vit(dim: int, depth: int, heads: int, patch_size: int) -> Preset:
     """ViT (Dosovitskiy et al., arXiv 2010.11929, table 1; Ti and S: arXiv 2106.10270, table 2), for classification
     of ImageNet-1k: the head is linear. The paper's head for pre-training is ``mlp``, that for fine-tuning
-    ``zero_linear``."""
+    ``zero_linear``.
+    """
     return {
         "dim": dim,
         "depth": depth,
@@ -52,7 +53,8 @@ def _vit(dim: int, depth: int, heads: int, patch_size: int) -> Preset:
 
 def _simplevit(dim: int, depth: int, heads: int, patch_size: int) -> Preset:
     """SimpleViT (Beyer et al., arXiv 2205.01580, section 2; big_vision configs/vit_s16_i1k.py) with its linear head:
-    fixed positions, no class token. The baseline of the paper's table 1 has head ``mlp``."""
+    fixed positions, no class token. The baseline of the paper's table 1 has head ``mlp``.
+    """
     return _vit(dim, depth, heads, patch_size) | {
         "position": "sincos2d",
         "position_covers": "patches",
@@ -62,7 +64,8 @@ def _simplevit(dim: int, depth: int, heads: int, patch_size: int) -> Preset:
 
 def _deit(dim: int, heads: int) -> Preset:
     """DeiT (Touvron et al., arXiv 2012.12877, table 1): ViT's architecture, with the exact GELU and other first
-    weights."""
+    weights.
+    """
     return _vit(dim, 12, heads, 16) | {
         "feed_forward": {"name": "mlp", "ratio": 4.0, "activation": "gelu"},
         "init": "truncated_normal",
@@ -78,7 +81,8 @@ def _ceit(dim: int, heads: int) -> Preset:
     """CeiT (Yuan et al., arXiv 2103.11816, table 1): image-to-tokens, LeFF and layer-wise class-token attention.
 
     The class token passes LeFF by, as the paper says. In the authors' code LeFF's branch gives it back as the norm
-    left it, so that the residual adds it: ``feed_forward.cls_path: norm``."""
+    left it, so that the residual adds it: ``feed_forward.cls_path: norm``.
+    """
     return _deit(dim, heads) | {
         "stem": {"name": "image_to_tokens", "patch_size": 4},
         "feed_forward": {"name": "leff", "ratio": 4.0},
@@ -90,7 +94,8 @@ def _ceit(dim: int, heads: int) -> Preset:
 def _deepvit_of_depth(depth: int) -> Preset:
     """The models that DeepViT compares by depth (Zhou et al., arXiv 2103.11886, table 1; the authors'
     deepvit_patch16_224_re_attn_16b, 24b, 32b): re-attention in every block. The paper's plain ViTs beside them
-    have ``mixer: {name: self_attention, heads: 12}``."""
+    have ``mixer: {name: self_attention, heads: 12}``.
+    """
     return _deit(384, 12) | {
         "depth": depth,
         "mixer": {"name": "re_attention", "heads": 12},
@@ -101,7 +106,8 @@ def _deepvit_of_depth(depth: int) -> Preset:
 def _deepvit(dim: int, depth: int, last_blocks: int, rescale: bool) -> Preset:
     """DeepViT-S and -L (arXiv 2103.11886; the authors' deepvit_S and deepvit_L): re-attention in the last blocks,
     and two convolutions before the patches. Their code's factors around the norms are a ``branch_factor`` of 2, up
-    to the norms' eps."""
+    to the norms' eps.
+    """
     return _deepvit_of_depth(depth) | {
         "dim": dim,
         "stem": {"name": "cnn_patches", "patch_size": 16},
@@ -112,7 +118,8 @@ def _deepvit(dim: int, depth: int, last_blocks: int, rescale: bool) -> Preset:
 
 def _mixer(dim: int, depth: int, patch_size: int, hidden: int) -> Preset:
     """MLP-Mixer (Tolstikhin et al., arXiv 2105.01601, table 1). It has no positions: its token MLP tells tokens
-    apart."""
+    apart.
+    """
     return _simplevit(dim, depth, 1, patch_size) | {
         "position": "none",
         "mixer": {"name": "token_mlp", "hidden": hidden},
@@ -122,7 +129,8 @@ def _mixer(dim: int, depth: int, patch_size: int, hidden: int) -> Preset:
 
 def _resmlp(dim: int, depth: int, layer_scale: float) -> Preset:
     """ResMLP (Touvron et al., arXiv 2105.03404, section 2); the gains' first values are those of the official code,
-    resmlp_models.py."""
+    resmlp_models.py.
+    """
     return {
         **_deit(dim, 1),
         "depth": depth,

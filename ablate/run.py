@@ -28,6 +28,7 @@ from ablate.tracking.results import collect
 from ablate.tracking.spool import Spool
 
 if TYPE_CHECKING:
+    from ablate.check import Check
     from ablate.execution.progress import RunSummary
     from ablate.execution.run_folder import RunFolder
     from ablate.execution.slots import Slot
@@ -47,6 +48,7 @@ class RunOptions:
     executor: str = "local"
     slots: int | None = None
     retry_failed: bool = False
+    check: bool = True
     quiet: bool = False
 
 
@@ -69,6 +71,8 @@ def run_study(study: Study, options: RunOptions) -> int:
             stop = Stop(run_folder.stop_file)
             with stop_on_signals(stop):
                 known = collect(study, spool, store if store.begun() else None)
+                if options.check and to_train(study, known, retry_diverged=options.retry_failed):
+                    _refuse_what_levels_do_not_say(study, options, console)
                 summary, delivered = _train(study, known, run_folder, spool, store, options, console, stop)
                 if not stop.at_once:
                     records = spool.records(trial.id for trial in study.trials)
@@ -102,6 +106,31 @@ def plan_study(study: Study, options: RunOptions) -> Plan:
     records = collect(study, spool, store if store.begun() else None)
     finished = [r for r in records.values() if r.status == "finished"] or spool.finished()
     return make_plan(study, records, finished, len(plan_slots(options.slots)))
+
+
+def check_levels(study: Study, home: Path, console: Console) -> Check:
+    """Hold each Level beside the baseline, with a line on the console that says how far it is."""
+    from ablate.check import check_study
+
+    with console.status("checking that each Level changes what it says") as status:
+
+        def progress(done: int, total: int, variant: str) -> None:
+            status.update(f"checking that each Level changes what it says: {done} of {total}, {variant}")
+
+        return check_study(study, cache=home / "checks.json", progress=progress)
+
+
+def _refuse_what_levels_do_not_say(study: Study, options: RunOptions, console: Console) -> None:
+    """Refuse a study of which a Level has no effect, or one beside what it names."""
+    found = check_levels(study, options.home, console)
+    if found.failed:
+        from ablate.check import render_errors
+
+        Console(stderr=True).print(render_errors(found), soft_wrap=True)
+        raise _Refused(
+            f"{study.path}: a Level does not do what it says, and nothing was trained; `ablate check {study.path}` "
+            "shows all of it, and --no-check trains all the same"
+        )
 
 
 def _train(

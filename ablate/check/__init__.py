@@ -7,7 +7,7 @@ where something is not known from an earlier check.
 
 from ablate.check.comparison import compare
 from ablate.check.finding import Difference, Finding
-from ablate.check.rendering import as_json, render_check
+from ablate.check.rendering import as_json, render_check, render_errors
 from ablate.check.study import Check, check_study
 
-__all__ = ["Check", "Difference", "Finding", "as_json", "check_study", "compare", "render_check"]
+__all__ = ["Check", "Difference", "Finding", "as_json", "check_study", "compare", "render_check", "render_errors"]

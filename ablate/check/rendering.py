@@ -22,8 +22,13 @@ def render_check(check: Check) -> RenderableType:
     parts: list[RenderableType] = []
     if check.findings:
         parts.append(_table(check))
-    parts += [Text(line) for finding in check.failed for line in _error(finding)]
+    parts.append(render_errors(check))
     return Group(*parts, *[Text(note) for note in check.notes], Text(summary(check)))
+
+
+def render_errors(check: Check) -> RenderableType:
+    """Every error with both sides."""
+    return Group(*[Text(line) for finding in check.failed for line in _error(finding)])
 
 
 def summary(check: Check) -> str:

@@ -12,10 +12,10 @@ one block more changes no other weight.
 
 ``jax`` is big_vision's (models/vit.py, which names Flax's initialisers, and Flax's defaults where it does
 not) and so that of SimpleViT and ViT. ``flax`` is Flax's defaults throughout, with a zero classifier: that of
-MLP-Mixer (arXiv 2105.01601, appendix; big_vision models/mlp_mixer.py). ``truncated_normal`` is that of DeiT (arXiv 2012.12877) and of the
-timm 0.3.2 it was made with: torch's default for the patch convolution, and for all other weights, the
-class token and the positions a normal of deviation .02, truncated at -2 and 2, that is at 100 deviations
-(timm 1.0 draws the class token with 1e-6 instead).
+MLP-Mixer (arXiv 2105.01601; big_vision models/mlp_mixer.py). ``truncated_normal`` is that of DeiT (arXiv
+2012.12877) and of the timm 0.3.2 it was made with: torch's default for the patch convolution, and for all
+other weights, the class token and the positions a normal of deviation .02, truncated at -2 and 2, that is at
+100 deviations (timm 1.0 draws the class token with 1e-6 instead).
 """
 
 from __future__ import annotations

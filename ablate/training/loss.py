@@ -12,4 +12,5 @@ def cross_entropy(logits_BK: torch.Tensor, targets_BK: torch.Tensor) -> torch.Te
     to one makes this the loss of MixUp (Zhang et al., arXiv 1710.09412) and, with a single one in it, the
     ordinary one. It is computed in float32 also where the logits are not.
     """
-    return -(targets_BK * torch.log_softmax(logits_BK.float(), dim=1)).sum(dim=1)
+    precise_BK = logits_BK.to(torch.promote_types(logits_BK.dtype, torch.float32))
+    return -(targets_BK * torch.log_softmax(precise_BK, dim=1)).sum(dim=1)

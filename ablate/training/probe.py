@@ -15,16 +15,15 @@ from torch import Tensor, nn
 from ablate.data.batches import Batch, TrainBatches, eval_batches
 from ablate.data.image_sets import Splits
 from ablate.data.sources import load
-from ablate.draws import derive
 from ablate.models.build import make_model
 from ablate.models.vision_transformer import count_parameters
 from ablate.recipe import Data, Model, Recipe
-from ablate.training.device import forward_precision, seed_generator
-from ablate.training.loss import cross_entropy
+from ablate.training.device import forward_precision
 from ablate.training.module_tree import module_tree
 from ablate.training.optimiser import AdamW
 from ablate.training.schedule import rate_of_step
 from ablate.training.stand_in import StandIn
+from ablate.training.update import clip_and_step, gradient, mean_loss
 
 #: By which the last gradient is multiplied, so that a bound on its norm acts even if no norm so far came near it.
 BEYOND = 1000.0
@@ -153,37 +152,23 @@ def _updates(
     parameters = list(model.parameters())
     optimiser, rate = AdamW(model, recipe.optimizer), recipe.optimizer.learning_rate
 
-    def loss_of() -> Tensor:
-        with precision:
-            logits_BK = model(batch.images)
-        return cross_entropy(logits_BK, batch.targets).mean()
-
-    def update() -> float:
-        """Clip and step as the trainer does, with the gradients at hand; their norm before clipping."""
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if recipe.optimizer.clip_norm != "off":
-            torch.nn.utils.clip_grads_with_norm_(parameters, recipe.optimizer.clip_norm, norm)
-        optimiser.step(rate)
-        return norm.item()
+    def step() -> float:
+        return clip_and_step(parameters, optimiser, recipe.optimizer, rate).item()
 
     model.eval()
     with torch.no_grad():
-        losses = {"evaluation loss": loss_of().item()}
+        losses = {"evaluation loss": mean_loss(model, batch, precision).item()}
     model.train()
     norms = {}
     names = (("training loss", "gradient norm"), ("loss after one update", "second gradient norm"))
-    for step, (loss_name, norm_name) in enumerate(names):
-        for parameter in parameters:
-            parameter.grad = None
-        seed_generator(_CPU, derive(seed, "dropout", step))
-        loss = loss_of()
-        loss.backward()
-        losses[loss_name], norms[norm_name] = loss.item(), update()
+    for made, (loss_name, norm_name) in enumerate(names):
+        losses[loss_name] = gradient(model, batch, precision, seed, made).item()
+        norms[norm_name] = step()
     updated = _state(model)
     for parameter in parameters:
         if parameter.grad is not None:
             parameter.grad.mul_(BEYOND)
-    update()
+    step()
     return losses, norms, updated, _state(model)
 
 

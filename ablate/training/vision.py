@@ -21,17 +21,16 @@ import torch
 
 from ablate.data.batches import Batch, TrainBatches, eval_batches
 from ablate.data.sources import load
-from ablate.draws import derive
 from ablate.models.build import make_model
 from ablate.models.vision_transformer import count_parameters
 from ablate.recipe import Recipe
 from ablate.trainable import Diverged, Report, Stopped
-from ablate.training.device import default_device, forward_precision, seed_generator
+from ablate.training.device import default_device, forward_precision
 from ablate.training.evaluation import Evaluation, evaluate
-from ablate.training.loss import cross_entropy
 from ablate.training.optimiser import AdamW
 from ablate.training.schedule import rate_of_step
 from ablate.training.state import Checkpoint, Progress, archive, write_durably
+from ablate.training.update import clip_and_step, gradient
 
 #: Reported metrics that measure the machine and not the Recipe: they differ from run to run.
 TIMING_METRICS = ("images_per_second",)
@@ -126,19 +125,8 @@ class _Training:
 
     def update(self, batch: Batch, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """One update, ``step`` of them made before it; the mean loss, and the gradient's norm before clipping."""
-        clip_norm = self.recipe.optimizer.clip_norm
-        for parameter in self.parameters:
-            parameter.grad = None
-        seed_generator(self.device, derive(self.seed, "dropout", step))
-        with self.precision:
-            logits_BK = self.model(batch.images)
-        loss = cross_entropy(logits_BK, batch.targets).mean()
-        loss.backward()
-        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
-        if clip_norm != "off":
-            torch.nn.utils.clip_grads_with_norm_(self.parameters, clip_norm, norm)
-        self.optimiser.step(self.rate_of(step))
-        return loss.detach(), norm
+        loss = gradient(self.model, batch, self.precision, self.seed, step)
+        return loss, clip_and_step(self.parameters, self.optimiser, self.recipe.optimizer, self.rate_of(step))
 
     def read(self, unread: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
         """Add up losses and norms in the order of the updates, and look at each loss."""

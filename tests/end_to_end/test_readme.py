@@ -47,7 +47,7 @@ def test_the_readmes_own_trainable_runs_to_a_report(make_place, readme):
 
 
 def test_the_readmes_own_stem_trains(place, readme):
-    """my_stem.py, copied as it stands, is a stem of the starter study: it is checked, refused where it says so, and trains."""
+    """my_stem.py, copied as it stands, is a stem of the starter study: it trains, and what it refuses is told."""
     place.write("my_stem.py", block(readme, "my_stem.py"))
     place.ablate("init")
     starter = (place.root / "study.yaml").read_text(encoding="utf-8")

@@ -1,0 +1,47 @@
+"""Options that several verbs of the command line share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file.", show_default=False)]
+Profile = Annotated[str | None, typer.Option(help="Scale to run at; the study names its default.", show_default=False)]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(help="Variants to take, by a pattern on their names (posemb=*); the baseline stays. Repeatable."),
+]
+Seeds = Annotated[int | None, typer.Option(min=1, help="Take so many of the study's seeds.", show_default=False)]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the base, for a quick try. Repeatable."),
+]
+Home = Annotated[Path, typer.Option("--home", help="Folder of the spool: checkpoints, journals, results.")]
+Tracking = Annotated[
+    str | None,
+    typer.Option(help="MLflow's tracking URI; else $MLFLOW_TRACKING_URI, else MLflow's default.", show_default=False),
+]
+Reports = Annotated[Path, typer.Option(help="Folder that reports are written to.")]
+Slots = Annotated[
+    int | None,
+    typer.Option(min=1, help="Trials trained side by side; else one per GPU, or one per core.", show_default=False),
+]
+DEFAULT_HOME, DEFAULT_REPORTS = Path(".ablate"), Path("reports")
+
+
+class ExecutorName(StrEnum):
+    """Where Trials are trained."""
+
+    local = "local"
+    debug = "debug"
+
+
+class ShowName(StrEnum):
+    """What `ablate attention` draws."""
+
+    attention = "attention"
+    features = "features"
+    both = "both"
