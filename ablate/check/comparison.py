@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ablate.training.probe import Probe
 
 #: Relative difference of a loss or a norm beyond which it is no rounding, in float32 over two updates and in float64.
-_ROUNDING, _ROUNDING_DOUBLE = 1e-4, 1e-9
+_ROUNDING, _ROUNDING_DOUBLE = 1e-4, 1e-11
 #: Relative difference of a loss that must not differ: the same images and weights, by kernels that may be others.
 _SAME_LOSS = 1e-5
 #: Number -> the name under which `reach` lets it differ.

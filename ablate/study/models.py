@@ -9,7 +9,7 @@ from ablate.parts import KINDS
 from ablate.presets import PRESETS, preset
 from ablate.recipe import Model, resolve_whole
 from ablate.recipe.part import resolve_part
-from ablate.study.overrides import OverrideError, apply
+from ablate.study.overrides import OverrideError, apply, overlap, settings
 from ablate.wording import listing, nearest, shown
 
 
@@ -30,7 +30,19 @@ def spelled_out(model: Any) -> Any:
         message = f"there is no preset named {name!r}; {listing(PRESETS)}{nearest(name, PRESETS)}"
         raise OverrideError("model.preset", message)
     changes = {key: value for key, value in model.items() if key != "preset"}
+    _check_once(changes)
     return apply({"model": _complete(preset(name))}, {"model": changes}, parts=True)["model"]
+
+
+def _check_once(changes: Mapping[str, Any]) -> None:
+    """Raises `OverrideError` where the changes of a preset name another model, or set a field twice."""
+    if "name" in changes:
+        raise OverrideError("model.name", "a model is given by its name or by a preset, not by both")
+    fields = [field for field, _ in settings({"model": changes}, parts=True)]
+    for index, later in enumerate(fields):
+        for earlier in fields[:index]:
+            if overlap(earlier, later):
+                raise OverrideError(later, f"{earlier!r} and {later!r} are both set here; set it once, as a whole")
 
 
 def _complete(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,5 +54,5 @@ def _complete(model: Mapping[str, Any]) -> dict[str, Any]:
     for kind in KINDS:
         part = resolve_part(kind, model[kind])
         parts[kind] = {"name": part.name, **part.options}
-    defaults = {n: field.default for n, field in Model.model_fields.items() if not field.is_required()}
-    return {**defaults, **model, **parts}
+    given = {**model, **parts}
+    return {name: given.get(name, field.default) for name, field in Model.model_fields.items()}
