@@ -9,13 +9,14 @@ parts too. What cannot be told from the source is told when the model is built.
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import FunctionType, MappingProxyType
 from typing import Any
 
-from ablate.dry_world import NOT_KNOWN, CannotTell, DryModule, run_through, world_of
+from ablate.dry_world import NOT_KNOWN, CannotTell, DryModule, abandoned, is_simple, run_through, world_of
 from ablate.parts import PartError, source_tree
 
 
@@ -58,15 +59,24 @@ def _dry_build(target: str, arguments: Mapping[str, Any]) -> DryPart:
     if not (isinstance(cls, type) and issubclass(cls, DryModule) and isinstance(cls.__init__, FunctionType)):
         return DryPart()
     taken = list(inspect.signature(cls.__init__).parameters.values())[1:]
-    context = [p.name for p in taken if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    context = [p for p in taken if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     options = {p.name: arguments[p.name] for p in taken if p.kind is p.KEYWORD_ONLY and p.name in arguments}
-    asks = tuple(name for name in context if name not in arguments)
+    asks = tuple(p.name for p in context if p.name not in arguments and p.default is p.empty)
+    # As the assembler does: from the first default on that it has nothing for, the class has its own values.
+    own = next((i for i, p in enumerate(context) if p.name not in arguments and p.name not in asks), len(context))
+    given = [arguments.get(p.name, NOT_KNOWN) for p in context[:own]]
     made: Any = object.__new__(cls)
+    before, refusal, whole = abandoned(), None, True
     try:
-        whole = run_through(made.__init__, *(arguments.get(name, NOT_KNOWN) for name in context), **options)
+        # Copies: a constructor that changes a list must not change the Recipe's own.
+        whole = run_through(made.__init__, *copy.deepcopy(given), **copy.deepcopy(options))
     except ValueError as error:
-        return DryPart(str(error), asks=asks)
-    return DryPart(None, MappingProxyType(_attributes(made, whole)), asks)
+        refusal = str(error)
+    # In code that is not ours, what was left in the middle may have left a wrong impression. Better to say nothing
+    # here, and all when the model is built, than to refuse a part that is right.
+    if not module.startswith("ablate.") and (abandoned() != before or not is_simple(tree)):
+        return DryPart(asks=asks)
+    return DryPart(refusal, MappingProxyType({} if refusal else _attributes(made, whole)), asks)
 
 
 def _attributes(made: DryModule, whole: bool) -> dict[str, Any]:

@@ -58,8 +58,22 @@ class _NotKnown:
     __bool__ = __len__ = __iter__ = __contains__ = __int__ = __float__ = __index__ = __complex__ = _cannot_tell
     __hash__ = __str__ = __repr__ = __format__ = __instancecheck__ = _cannot_tell
 
+    def __deepcopy__(self, _memo: object) -> Any:
+        return self
+
 
 NOT_KNOWN: Any = _NotKnown()
+_abandoned = 0
+
+
+def abandoned() -> int:
+    """How many calls were left in the middle so far, since something in them could not be told."""
+    return _abandoned
+
+
+def _count() -> None:
+    global _abandoned
+    _abandoned += 1
 
 
 class _Making(type):
@@ -93,6 +107,7 @@ def run_through(function: Callable[..., Any], *values: Any, **named: Any) -> boo
     except ValueError:
         raise
     except (CannotTell, Exception):  # noqa: BLE001 - whatever fails here needs more than plain Python
+        _count()
         return False
     return True
 
@@ -132,6 +147,7 @@ def _lenient(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*values, **named)
         except CannotTell:
+            _count()
             return NOT_KNOWN
 
     return called
@@ -191,6 +207,16 @@ class _Told(ast.NodeTransformer):
         return node
 
 
+def is_simple(tree: ast.Module) -> bool:
+    """Whether a module is nothing but what this world runs: no statement at its top that is passed over, and none of
+    the constructs whose course depends on more than the conditions that can be told.
+    """
+    texts = [node for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    run_whole = all(isinstance(node, _RUN) or node in texts for node in tree.body)
+    return run_whole and not any(isinstance(node, _COURSE) for node in ast.walk(tree))
+
+
+_COURSE = (ast.Match, ast.Try, ast.With, ast.NamedExpr, ast.Global, ast.Nonlocal)
 _RUN = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
 #: A function's annotations may name what is not at hand.
 _ANNOTATIONS_UNREAD = __future__.annotations.compiler_flag

@@ -57,7 +57,7 @@ def estimate(study: Study, finished: Iterable[Record]) -> Estimate:
     modelled, guessed = _filled({t.id: training_seconds(t.recipe) for t in study.trials})
     ratios = []
     for record in finished:
-        expected = training_seconds(record.recipe)
+        expected = _known_seconds(record)
         if expected:
             ratios.append(record.seconds / expected)
     scale = median(ratios) if ratios else 1.0
@@ -70,6 +70,14 @@ def estimate(study: Study, finished: Iterable[Record]) -> Estimate:
         basis += f"; {guessed} Trials of whole models, for which there is no formula, are taken for average ones"
     own = {r.trial_id: r.seconds for r in finished}
     return Estimate({i: own.get(i, None if s is None else s * scale) for i, s in modelled.items()}, basis)
+
+
+def _known_seconds(record: Record) -> float | None:
+    """As `training_seconds`; None also for a Recipe of another study that is none here, for want of its parts."""
+    try:
+        return training_seconds(record.recipe)
+    except ValueError:
+        return None
 
 
 def _filled(modelled: Mapping[str, float | None]) -> tuple[dict[str, float | None], int]:
@@ -99,7 +107,8 @@ def training_seconds(resolved: Mapping[str, Any]) -> float | None:
 
 
 def forward_flops(recipe: Recipe) -> float | None:
-    """FLOPs of one image's forward pass, two to a multiply-add; None for a whole model, which has no formula here.
+    """FLOPs of one image's forward pass, two to a multiply-add; None for a whole model, or one with a mixer or
+    feed-forward of the user's own, which have no formula here.
 
     Only the blocks count, and the projection of linear patches: norms, activations, other stems, readout and head
     are left out. Per block of N tokens (the grid's and the class token's alike) and width D: 8 N D^2 for q, k, v and
@@ -113,7 +122,10 @@ def forward_flops(recipe: Recipe) -> float | None:
     if grid is None:
         return None
     tokens, dim = math.prod(grid), model.dim
+    if ":" in model.mixer.name or ":" in model.feed_forward.name:
+        return None
     mixing = {
+        "none": 0,
         "token_mlp": 4 * tokens * model.mixer.options.get("hidden", 0) * dim,
         "cross_patch_linear": 2 * tokens**2 * dim,
     }.get(model.mixer.name, 8 * tokens * dim**2 + 4 * tokens**2 * dim)

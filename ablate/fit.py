@@ -12,7 +12,7 @@ from typing import Any
 
 from ablate.dry_build import DryPart, dry_build
 from ablate.dry_world import NOT_KNOWN
-from ablate.parts import SourceError, target_of
+from ablate.parts import SourceError, takes, target_of
 from ablate.recipe import Model, Part, Recipe, WholeModel
 from ablate.recipe.whole import model_target
 
@@ -41,8 +41,10 @@ def stem_grid(recipe: Recipe) -> tuple[int, int] | None:
         return None
     size = (recipe.data.image_size, recipe.data.image_size)
     space = _Space(recipe.model, {"image_size": size, "channels": recipe.data.channels}, recipe.data.classes)
-    grid: tuple[int, int] | None = space.stem().attributes.get("grid")
-    return grid
+    match space.stem().attributes.get("grid"):
+        case (int(rows), int(columns)):
+            return rows, columns
+    return None
 
 
 def _whole(model: WholeModel, context: Mapping[str, Any]) -> Iterator[Misfit]:
@@ -74,6 +76,9 @@ class _Space:
         yield from self._of("readout", readout, grid | heads)
         prefix = readout.attributes.get("prefix_tokens", NOT_KNOWN)
         place = {**grid, "prefix_tokens": prefix, "block": 0}
+        if model.mixer.name == "none" and isinstance(prefix, int) and prefix:
+            reason = f"readout {model.readout.name!r} reads a token of its own, which mixer 'none' lets see no patch"
+            yield Misfit("model.readout", reason)
         for kind in ("mixer", "feed_forward"):
             yield from self._of(kind, self._dry(kind, place), place)
         covered = {**grid, "prefix_tokens": prefix if model.position_covers == "all" else 0, **heads}
@@ -95,7 +100,7 @@ class _Space:
         if self.model.position_at == "stem":
             place = "set position_at to every_layer or every_layer_shared"
             yield Misfit("model.position", f"position {name!r} is a bias of each block's attention: {place}")
-        if mixer.options.get("heads") is None:
+        if not takes(target_of("mixer", mixer.name), "forward", "bias"):
             reason = f"position {name!r} is a bias of attention, and mixer {mixer.name!r} has no attention"
             yield Misfit("model.position", reason)
 

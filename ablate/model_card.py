@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -85,14 +87,23 @@ class ModelCard:
 
 
 def resolve_model(name: str, sets: Sequence[str] = ()) -> Model | WholeModel:
-    """A preset, ``timm/NAME`` or ``module:Class`` by name, with changes ``field=value``. Raises `ModelError`."""
+    """A preset, ``timm/NAME`` or ``module:Class`` by name, with changes ``field=value``. Raises `ModelError`.
+
+    The working folder is put at the end of `sys.path`, where a module of the user's own is found.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
     changes = {}
     for text in sets:
         field, separator, value = text.partition("=")
         if not separator:
             raise ModelError(f"--set takes field=value, not {text!r}")
+        field = field.strip().removeprefix("model.")
+        if field in ("name", "preset"):
+            raise ModelError(f"--set {text}: another model is not a change of {name}; ask for it by its name")
         try:
-            changes[field.strip().removeprefix("model.")] = parse_value(value)
+            changes[field] = parse_value(value)
         except StudyError as error:
             raise ModelError(f"--set {text}: {error}") from None
     tree = {"preset": name, **changes} if name in PRESETS else {"name": name, **changes} if changes else name
@@ -116,9 +127,12 @@ def make_card(name: str, sets: Sequence[str], images: Images) -> ModelCard:
     try:
         with torch.device("meta"):
             made = build(model, images.data())
-        cost = measure(made, (images.size, images.size), images.channels)
     except ValueError as error:
         raise ModelError(f"{name} cannot be built for {_of(images)}: {error}") from None
+    try:
+        cost = measure(made, (images.size, images.size), images.channels)
+    except RuntimeError as error:  # shapes that do not fit, in a model of the user's own
+        raise ModelError(f"{name} cannot be run on {_of(images)}: {str(error).splitlines()[0]}") from error
     return ModelCard(" ".join([name, *sets]), model.model_dump(mode="json"), images, cost, dict(_parameters_of(made)))
 
 
@@ -132,7 +146,7 @@ def _parameters_of(model: nn.Module) -> list[tuple[str, int]]:
 
 def render_card(card: ModelCard) -> RenderableType:
     """The card for the terminal."""
-    table = Table(title=f"{card.name}, for {_of(card.images)}", title_justify="left", box=None)
+    table = Table(box=None)
     table.add_column("part" if "name" not in card.resolved else "option")
     table.add_column("what it is")
     for field, value in card.resolved.items():
@@ -143,7 +157,8 @@ def render_card(card: ModelCard) -> RenderableType:
     sizes.add_column("how many", justify="right")
     for name, count in card.parameters_of.items():
         sizes.add_row(Text(name), f"{count:,}")
-    return Group(table, Text(""), sizes, Text(""), Text("\n".join(_totals(card))))
+    title = Text(f"{card.name}, for {_of(card.images)}", style="italic")
+    return Group(title, table, Text(""), sizes, Text(""), Text("\n".join(_totals(card))))
 
 
 def render_diff(first: ModelCard, second: ModelCard) -> RenderableType:
@@ -198,6 +213,8 @@ def _of(images: Images) -> str:
 
 
 def _text(value: Any) -> str:
+    """A value in one line: a part or whole model by its name and options, a model of the space part by part."""
     if not isinstance(value, Mapping):
         return str(value)
-    return ", ".join([str(value["name"])] * ("name" in value) + [f"{k} {v}" for k, v in flatten(value) if k != "name"])
+    named = [str(value["name"])] if "name" in value else []
+    return ", ".join([*named, *(f"{key} {inner}" for key, inner in flatten(value) if key != "name")])

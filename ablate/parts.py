@@ -83,6 +83,8 @@ KINDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 )
 
 _REQUIRED = object()
+#: Keys that say which part, or which preset, a mapping is about.
+_RESERVED = ("name", "preset")
 #: What an annotation of an option may be made of; anything else is left to the class itself to check.
 _ANNOTATIONS: Mapping[str, Any] = {
     "int": int,
@@ -146,6 +148,31 @@ def options_of(target: str) -> Mapping[str, Option]:
 
 
 def _read_options(target: str) -> Mapping[str, Option]:
+    init = _method(target, "__init__")
+    found = {}
+    for argument, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True) if init else ():
+        name = argument.arg
+        if name in _RESERVED:
+            raise PartError(f"{target!r} cannot have an option {name!r}: in a study that key says which part it is")
+        try:
+            value = _REQUIRED if default is None else ast.literal_eval(default)
+        except ValueError as error:
+            raise PartError(f"the default of option {name!r} of {target!r} must be a literal value") from error
+        found[name] = Option(name, _annotation(argument.annotation), value)
+    return MappingProxyType(found)
+
+
+def takes(target: str, method: str, parameter: str) -> bool:
+    """Whether a method of the class at ``"module:Class"`` has a parameter of this name, as its source says."""
+    found = _method(target, method)
+    return found is not None and parameter in {a.arg for a in [*found.args.args, *found.args.kwonlyargs]}
+
+
+def _method(target: str, name: str, seen: tuple[str, ...] = ()) -> ast.FunctionDef | None:
+    """A method of the class, or of the nearest base whose source is at hand: in its file, or imported from another.
+
+    Raises `PartError` where there is no such module, class or readable source.
+    """
     module, _, class_name = target.partition(":")
     try:
         tree = source_tree(module)
@@ -155,18 +182,22 @@ def _read_options(target: str) -> Mapping[str, Option]:
     if class_name not in classes:
         known = f"it defines {', '.join(classes) or 'none'}{nearest(class_name, classes)}"
         raise PartError(f"{module} defines no class {class_name!r}; {known}")
-    init = constructor_of(classes[class_name], classes)
-    if init is None:
-        return MappingProxyType({})
-    found = {}
-    for argument, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True):
-        name = argument.arg
-        try:
-            value = _REQUIRED if default is None else ast.literal_eval(default)
-        except ValueError as error:
-            raise PartError(f"the default of option {name!r} of {target!r} must be a literal value") from error
-        found[name] = Option(name, _annotation(argument.annotation), value)
-    return MappingProxyType(found)
+    for statement in classes[class_name].body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == name:
+            return statement
+    imported = {
+        alias.asname or alias.name: f"{statement.module}:{alias.name}"
+        for statement in tree.body
+        if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level
+        for alias in statement.names
+    }
+    here = {other: f"{module}:{other}" for other in classes if other != class_name}
+    for base in classes[class_name].bases:
+        origin = (imported | here).get(base.id, "") if isinstance(base, ast.Name) else ""
+        of_torch = origin.partition(".")[0].partition(":")[0] == "torch"  # to look into torch is to import it
+        if origin and not of_torch and origin not in seen:
+            return _method(origin, name, (*seen, target))
+    return None
 
 
 _own_options = lru_cache(maxsize=None)(_read_options)
@@ -186,16 +217,13 @@ def source_tree(module: str) -> ast.Module:
         raise SourceError(f"cannot read the module {module!r}: {error}") from error
 
 
-def constructor_of(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> ast.FunctionDef | None:
-    """``__init__`` of the class, or of the nearest base that stands in the same file."""
-    for statement in node.body:
-        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
-            return statement
-    others = {name: other for name, other in classes.items() if name != node.name}
-    for base in node.bases:
-        if isinstance(base, ast.Name) and base.id in others:
-            return constructor_of(others[base.id], others)
-    return None
+def source_root(module: str) -> Path:
+    """The folder in which Python finds a module's outermost package, or the module itself. Raises `SourceError`."""
+    spec = importlib.util.find_spec(module.partition(".")[0])
+    if spec is None or spec.origin is None:
+        raise SourceError(f"cannot find the module {module!r}")
+    origin = Path(spec.origin)
+    return origin.parent.parent if origin.name == "__init__.py" else origin.parent
 
 
 def _annotation(node: ast.expr | None) -> Any:

@@ -16,7 +16,7 @@ from ablate.parts import PartError, SourceError
 
 #: Every module written here would stop the program if it were imported.
 HEAD = """\
-raise SystemExit("imported")
+NEVER = __import__("sys").exit("imported")
 import math
 import functools as tools
 from collections.abc import Mapping
@@ -63,8 +63,6 @@ GUARDS = {
     "in a comprehension": "self.sizes = [share(dim, n) for n in (2, heads)]",
     "in what a module list makes": "self.all = nn.ModuleList(Share(dim, n) for n in (2, heads))",
     "in a part of it": "self.share = Share(dim, heads)",
-    "in a match": "match heads:\n    case 3: REFUSE",
-    "in a with": "with torch.no_grad():\n    if dim % heads: REFUSE",
     "through math": "if math.gcd(dim, heads) < heads: REFUSE",
     "behind an unknown guard": "if torch.cuda.is_available(): raise ValueError('no')\ncheck(dim, heads)",
     "behind an unknown is": "if nn.Linear(2, 2).bias is None: raise ValueError('no')\ncheck(dim, heads)",
@@ -90,6 +88,44 @@ class Share(nn.Module):
 
 """
 METHOD = "\n    def _check(self, dim, heads):\n        check(dim, heads)\n"
+
+
+#: Parts that are right, and what a careless reading would refuse in them.
+RIGHT = {
+    "a match on what is not known": "match torch.zeros(2).shape:\n    case (2,): pass\n"
+    "    case _: raise ValueError('no')",
+    "an import that may fail": "try:\n    import nowhere_at_all\n    fast = True\n"
+    "except ImportError:\n    fast = False\nif fast: raise ValueError('no')",
+    "an error that is passed over": "import contextlib\nwith contextlib.suppress(ValueError): [].index(1)",
+    "a list that is filled out of sight": "out = []\nfill(out)\nif not out: raise ValueError('no')",
+    "a name bound in a guard": "n = 0\nif (n := heads) > 9: raise ValueError('no')\nif n < 1: raise ValueError('no')",
+    "a constant that changes": "if WIDTHS != [1, 2]: raise ValueError('no')",
+}
+BESIDE = """
+WIDTHS = [1]
+WIDTHS += [2]
+
+def fill(out):
+    if torch.cuda.is_available():
+        return
+    out.append(1)
+
+"""
+
+
+@pytest.mark.parametrize("case", RIGHT)
+def test_a_part_that_is_right_is_not_refused(dry: Dry, case: str) -> None:
+    """What hangs on more than can be told is left to the building of the model."""
+    plain = "" if case.startswith("a list") else "fill = None\n"
+    source = BESIDE if case.startswith(("a list", "a constant")) else ""
+    assert dry(plain + source + body(RIGHT[case]), dim=16, heads=4).refusal is None
+
+
+def test_a_list_of_options_stays_as_it_is(dry: Dry) -> None:
+    """A constructor that appends to its option does so to a copy."""
+    widths = [64]
+    dry(body("widths.append(dim)", "self, dim, *, widths: list[int]"), dim=16, widths=widths)
+    assert widths == [64]
 
 
 @pytest.mark.parametrize("guard", GUARDS)
@@ -164,8 +200,8 @@ def test_what_is_known_of_the_object_is_told(dry: Dry) -> None:
     )
 
 
-def test_where_a_constructor_is_left_early_only_what_it_set_is_known(dry: Dry) -> None:
-    """What stands behind the undecided loop might have changed what the class says."""
+def test_of_a_constructor_that_is_left_early_nothing_is_known(dry: Dry) -> None:
+    """What stands behind the undecided loop might have changed what was set before."""
     source = """
     class Part(nn.Module):
         prefix_tokens = 1
@@ -176,13 +212,13 @@ def test_where_a_constructor_is_left_early_only_what_it_set_is_known(dry: Dry) -
                 self.prefix_tokens = 2
             self.after = 3
     """
-    assert dry(source, dim=4) == DryPart(None, {"width": 4}, ())
+    assert dry(source, dim=4) == DryPart(None, {}, ())
 
 
 def test_context_that_nobody_offers_is_told(dry: Dry) -> None:
-    """Positional parameters are asked for by name; options and a value that is not known are not missing."""
+    """Positional parameters are asked for by name; options, defaults and a value that is not known are not missing."""
     found = dry(body("pass", "self, dim, weather, grid, mood=1, *, heads: int = 4"), dim=4, grid=NOT_KNOWN)
-    assert found.asks == ("weather", "mood")
+    assert found.asks == ("weather",)
 
 
 def test_a_base_of_ours_is_followed_into_its_file(dry: Dry) -> None:

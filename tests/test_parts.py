@@ -111,3 +111,21 @@ def test_a_name_is_of_the_catalogue_or_a_path() -> None:
         PartError, match=r"there is no head named 'linaer'; allowed: linear, mlp, .* did you mean 'linear'"
     ):
         target_of("head", "linaer")
+
+
+def test_a_class_has_the_options_of_a_base_in_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part that extends one of ours, and has no constructor of its own, takes what ours takes."""
+    monkeypatch.syspath_prepend(tmp_path)
+    source = "from ablate.models.stems.patches import LinearPatches\nclass Mine(LinearPatches): pass\n"
+    (tmp_path / "extends_ours.py").write_text(source, encoding="utf-8")
+    assert options_of("extends_ours:Mine") == options_of("ablate.models.stems.patches:LinearPatches")
+
+
+@pytest.mark.parametrize("name", ["name", "preset"])
+def test_an_option_cannot_be_called_as_the_part_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """In a study that key says which part or preset is meant."""
+    monkeypatch.syspath_prepend(tmp_path)
+    source = f"class Mine:\n    def __init__(self, dim, *, {name}: int = 1): ...\n"
+    (tmp_path / f"reserved_{name}.py").write_text(source, encoding="utf-8")
+    with pytest.raises(PartError, match=f"cannot have an option '{name}'"):
+        options_of(f"reserved_{name}:Mine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from ablate.models.layer_scale import LayerScale
 from ablate.models.stochastic_depth import StochasticDepth, linear_rates
 from ablate.models.timm_door import build_timm
 from ablate.models.vision_transformer import VisionTransformer
-from ablate.parts import target_of
+from ablate.parts import MODELS, takes, target_of
 from ablate.recipe import Data, Model, Part, WholeModel
 from ablate.recipe.whole import model_target
 
@@ -27,13 +28,14 @@ def make_model(model: Model | WholeModel, data: Data, seed: int) -> nn.Module:
     """The model that a Recipe describes, with its first weights, on the CPU.
 
     A model of the space draws each parameter from a stream of its own (`ablate.models.init`). So does a whole model
-    whose class names a ``scheme``; any other one, timm's among them, draws in its constructor from torch's generator,
+    of ours beside the space; any other one, timm's among them, draws in its constructor from torch's generator,
     which is seeded for it. The global generator is left as it was. Raises ValueError as `build` does.
     """
     built = build(model, data, seed=derive(seed, "init"))
-    scheme = model.init if isinstance(model, Model) else getattr(built, "scheme", None)
-    if scheme is not None:
-        initialise(built, scheme, seed)
+    if isinstance(model, Model):
+        initialise(built, model.init, seed)
+    elif model.name in MODELS:
+        initialise(built, str(built.scheme), seed)
     return built
 
 
@@ -73,6 +75,7 @@ def _space(model: Model, data: Data, size: tuple[int, int]) -> VisionTransformer
     grid = _exposed("stem", stem, "grid")
     readout = make("readout", grid=grid, **with_heads)
     prefix = _exposed("readout", readout, "prefix_tokens")
+    _check_readout(model, prefix)
     covered = prefix if model.position_covers == "all" else 0
     own = model.depth if model.position_at == "every_layer" else 1
     positions = [make("position", grid=grid, prefix_tokens=covered, **with_heads) for _ in range(own)]
@@ -100,10 +103,15 @@ def _check_position(model: Model, position: nn.Module) -> None:
     name = model.position.name
     if model.position_at == "stem":
         raise ValueError(f"position {name!r} biases the attention of blocks: set position_at to every_layer[_shared]")
-    mixer = importlib.import_module(target_of("mixer", model.mixer.name).partition(":")[0])
-    forward = getattr(mixer, target_of("mixer", model.mixer.name).partition(":")[2]).forward
-    if "bias" not in inspect.signature(forward).parameters:
-        raise ValueError(f"position {name!r} biases attention, and mixer {model.mixer.name!r} has none to bias")
+    if not takes(target_of("mixer", model.mixer.name), "forward", "bias"):
+        raise ValueError(f"position {name!r} is a bias of attention, and mixer {model.mixer.name!r} has no attention")
+
+
+def _check_readout(model: Model, prefix_tokens: int) -> None:
+    """Raise ValueError where the token that is read can see nothing."""
+    if model.mixer.name == "none" and prefix_tokens:
+        reads = f"readout {model.readout.name!r} reads a token of its own"
+        raise ValueError(f"{reads}, which mixer 'none' lets see no patch")
 
 
 def _block(model: Model, make: Callable[..., nn.Module], block: int, rate: float, place: Mapping[str, Any]) -> Block:
@@ -126,13 +134,20 @@ def _construct(kind: str, name: str, target: str, options: Mapping[str, Any], co
         if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             continue
         if parameter.name not in context:
+            if parameter.default is not parameter.empty:
+                break  # what follows has its default, too
             offered = ", ".join(sorted(context))
             raise ValueError(f"{kind} {name!r} asks for {parameter.name!r}; this {kind} is offered {offered}")
         arguments.append(context[parameter.name])
     try:
-        made: nn.Module = cls(*arguments, **options)
+        # A list is the Recipe's own: a part that changes it must not change the Recipe.
+        made: nn.Module = cls(*arguments, **copy.deepcopy(dict(options)))
     except ValueError as error:
         raise ValueError(f"{kind} {name!r}: {error}") from error
+    except Exception as error:
+        if target.startswith("ablate."):
+            raise
+        raise ValueError(f"{kind} {name!r}: {type(error).__name__}: {error}") from error
     return made
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Tag
 
-from ablate.parts import PartError
+from ablate.parts import MODELS, PartError
 from ablate.presets import PRESETS, preset
 from ablate.recipe.augment import Augment
 from ablate.recipe.data import Data
@@ -29,7 +29,7 @@ def _named_model(value: Any) -> Any:
     if isinstance(value, str):
         if value in PRESETS:
             return preset(value)
-        if ":" not in value and not value.startswith(TIMM):
+        if ":" not in value and not value.startswith(TIMM) and value not in MODELS:
             choices = "`ablate model` lists them, or 'timm/NAME', or a class of your own as 'module:Class'"
             raise PartError(f"there is no preset named {value!r}; {choices}{nearest(value, PRESETS)}")
         value = {"name": value}

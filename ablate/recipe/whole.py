@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, model_serializer
 
 from ablate.parts import MODELS, PartError, options_of
 from ablate.recipe.part import resolve_options
-from ablate.timm_source import keyword_arguments, model_names
+from ablate.timm_source import DECIDED_ELSEWHERE, keyword_arguments, model_names
 from ablate.wording import listing, nearest, shown
 
 TIMM = "timm/"
@@ -72,6 +72,9 @@ def _timm_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     own = name.removeprefix(TIMM)
     if own not in known:
         raise PartError(f"timm has no model named {own!r}{nearest(own, known)}", "name")
+    decided = [key for key in given if key in DECIDED_ELSEWHERE]
+    if decided:
+        raise PartError(f"model {name!r} takes no option {decided[0]!r} here: the data section decides it", decided[0])
     options = keyword_arguments(own)
     if options is None:  # not told by timm's source: it is checked when the model is built
         return dict(given)

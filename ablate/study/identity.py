@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ablate.parts import KINDS, SourceError, source_tree
+from ablate.parts import KINDS, SourceError, source_root, source_tree
 from ablate.recipe.whole import TIMM
 from ablate.study.source import source_digest
 from ablate.study.study import VISION
@@ -56,14 +56,43 @@ def without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:
 def engine_revision(recipe: Mapping[str, Any]) -> str:
     """`ENGINE_REVISION`, and what else decides how a vision Recipe's model computes.
 
-    That is the sources of those parts, or of that model, which are the user's own, and timm's version for a model of
-    timm. Raises `SourceError` (a ValueError) where such a source is gone.
+    That is the sources of those parts, or of that model, which are the user's own, with the modules beside them that
+    they import, and timm's version for a model of timm. Raises `SourceError` (a ValueError) where a source is gone.
     """
     model = recipe["model"]
     names = [model["name"]] if "name" in model else [model[kind]["name"] for kind in KINDS]
     timm = [f"timm-{timm_version()}" for name in names if name.startswith(TIMM)]
-    modules = dict.fromkeys(name.partition(":")[0] for name in sorted(set(names)) if ":" in name)
-    return "+".join([ENGINE_REVISION, *timm, *(source_digest(source_tree(module)) for module in modules)])
+    modules: dict[str, ast.Module] = {}
+    for name in sorted(set(names)):
+        if ":" in name:
+            _collect_sources(name.partition(":")[0], modules)
+    return "+".join([ENGINE_REVISION, *timm, *(source_digest(tree) for _, tree in sorted(modules.items()))])
+
+
+def _collect_sources(module: str, found: dict[str, ast.Module]) -> None:
+    """A module's tree, and those of the modules that it imports from its own package or from its own folder."""
+    found[module] = tree = source_tree(module)
+    root, package = source_root(module), module.partition(".")[0]
+    installed = {"site-packages", "dist-packages"} & set(root.parts)  # there, everything lies beside everything
+    for name in _imported(tree, module):
+        own = name.partition(".")[0] == package if installed else True
+        # By its file: to ask Python for a module is to import the packages above it.
+        stem = root.joinpath(*name.split("."))
+        if own and name not in found and (stem.with_suffix(".py").is_file() or (stem / "__init__.py").is_file()):
+            _collect_sources(name, found)
+
+
+def _imported(tree: ast.Module, module: str) -> Iterator[str]:
+    """The modules that a module may import, and its names in case they are modules."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = module.split(".")[: -node.level] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            if origin:
+                yield origin
+                yield from (f"{origin}.{alias.name}" for alias in node.names)
 
 
 def revision_of(trainable: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ablate.parts import KINDS, PartError, options_of, target_of
+from ablate.recipe.whole import TIMM
 from ablate.wording import listing, nearest, shown
 
 Tree = dict[str, Any]
@@ -57,6 +58,8 @@ def _field(parent: Any, key: str, at: tuple[str, ...]) -> Any:
         raise OverrideError(field, f"{owner!r} is {shown(parent)} here and has no field {key!r}; give it whole")
     if key in parent:
         return parent[key]
+    if at == ("model",) and str(parent.get("name")).startswith(TIMM):
+        return None  # a model of timm has more options than those that were given: they are checked afterwards
     where = f"in {owner!r}" if owner else "at the top of the Recipe"
     hint = nearest(key, parent)
     # The name may be right and only its section missing: `epochs` for `schedule.epochs`.

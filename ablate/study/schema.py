@@ -84,6 +84,9 @@ def _overrides(section: type[Section], defs: dict[str, Schema]) -> Iterator[tupl
         if is_part:
             patterns[rf"^{re.escape(path)}\.\w+$"] = {"description": f"An option of {path}."}
     made: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    if section is Recipe:  # options of timm's models are not listed: give those as a mapping under `model`
+        for target in MODELS.values():
+            properties |= {f"model.{name}": {} for name in options_of(target) if f"model.{name}" not in properties}
     if patterns:
         made["patternProperties"] = patterns
     yield f"OverridesOf{section.__name__}", made
@@ -110,7 +113,8 @@ def _fields(section: type[Section], defs: dict[str, Schema], prefix: str) -> Ite
             partial = {"$ref": f"#/$defs/OverridesOf{inner.__name__}"}
             others = [member for member in own.get("anyOf", ()) if "$ref" not in member]
             if inner is Model:
-                others = [{"$ref": "#/$defs/WholeModel"}, _MODEL_NAME, _PRESET]
+                options = {"type": "object", "not": {"anyOf": [{"required": [k]} for k in Model.model_fields]}}
+                others = [{"$ref": "#/$defs/WholeModel"}, _MODEL_NAME, _PRESET, options]
             described = {"description": own["description"]} if "description" in own else {}
             yield path, {**described, "anyOf": [partial, *others]} if others else {**described, **partial}, False
             yield from _fields(inner, defs, f"{path}.")

@@ -11,6 +11,7 @@ import torch
 from ablate.models.build import build
 from ablate.models.init import initialise
 from ablate.models.vision_transformer import count_parameters
+from ablate.recipe import resolve_whole
 
 IMAGENET = {"image_size": 224, "channels": 3, "classes": 1000}
 S16 = {
@@ -102,6 +103,15 @@ OWN = """
         def forward(self, tokens):
             return (tokens * (tokens @ self.query).softmax(1)[..., None]).sum(1)
 
+    class Leaning(nn.Module):
+        acts_on = "attention"
+
+    class Bag(nn.Module):
+        grid = None
+
+        def __init__(self, image_size, channels, dim):
+            super().__init__()
+
     class Typo(Silent):
         roles = {"qery": "token"}
 
@@ -171,3 +181,73 @@ def test_a_part_that_fails_to_import_says_so(tmp_path, monkeypatch, model_recipe
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match=r"head 'broken_part:Head' cannot be imported.*no_such_thing_at_all"):
         build(model_recipe(head="broken_part:Head"), data_recipe())
+
+
+@pytest.mark.parametrize(
+    ("changes", "more"),
+    [
+        ({"position": "learned", "position_at": "every_layer"}, 3 * 16 * 32),
+        ({"position": "learned", "position_at": "every_layer_shared"}, 16 * 32),
+        (
+            {"position": "learned", "position_at": "every_layer", "readout": "cls", "position_covers": "all"},
+            3 * 17 * 32 + 32,
+        ),
+        ({"position": "relative", "position_at": "every_layer"}, 3 * 31 * 8),
+        ({"layer_scale": 0.1}, 3 * 2 * 32),
+        ({"stochastic_depth": 0.1, "branch_factor": 2.0, "dropout": 0.1}, 0),
+        ({"readout": "cls_distilled"}, 2 * 32 + 32 * 10 + 10),
+        ({"norm": "affine"}, 0),
+    ],
+)
+def test_switches_add_the_parameters_that_they_say(model_recipe, data_recipe, changes, more) -> None:
+    """16 tokens of 32, 4 heads, 3 blocks: counted by hand against the model with sincos2d and gap."""
+    plain = count_parameters(build(model_recipe(depth=3), data_recipe()))
+    assert count_parameters(build(model_recipe(depth=3, **changes), data_recipe())) == plain + more
+
+
+def test_another_image_size_may_stand_in_for_the_datas(model_recipe, data_recipe) -> None:
+    """Height and width, px, of images that need not be square; rows come first."""
+    model = build(model_recipe(position="learned"), data_recipe(), image_size=(8, 12))
+    assert model.stem.grid == (4, 6)
+    assert model.position.patches.shape == (24, 32)
+    assert model(torch.randn(2, 1, 8, 12)).shape == (2, 10)
+    whole = {
+        "name": "pvt",
+        "dims": [8, 8, 8, 8],
+        "heads": [1, 1, 1, 1],
+        "reductions": [2, 2, 2, 1],
+        "depths": [1, 1, 1, 1],
+    }
+    made = build(resolve_whole(whole), data_recipe(), image_size=(64, 32))
+    assert made(torch.randn(2, 1, 64, 32)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"position": "relative"},
+            r"position 'relative' biases the attention of blocks: set position_at to every_layer",
+        ),
+        (
+            {"position": "parts_of_mine:Leaning", "position_at": "every_layer", "mixer": "token_mlp"},
+            r"position 'parts_of_mine:Leaning' is a bias of attention, and mixer 'token_mlp' has no attention",
+        ),
+        (
+            {"position": "relative", "position_at": "every_layer", "mixer": "token_mlp"},
+            r"position 'relative' asks for 'heads'; this position is offered depth, dim, dropout, grid, prefix_tokens",
+        ),
+        ({"feed_forward": "leff", "stem": {"name": "parts_of_mine:Bag"}}, r"feed_forward 'leff': leff needs a grid"),
+        (
+            {"mixer": {"name": "token_mlp", "hidden": 4}, "stem": {"name": "parts_of_mine:Bag"}},
+            r"mixer 'token_mlp': token_mlp needs a grid",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("parts_of_mine")
+def test_parts_that_do_not_fit_one_another_are_refused(model_recipe, data_recipe, changes, message) -> None:
+    """What concerns several parts at once is told with the part that asks for what is not there."""
+    if changes.get("mixer") == "token_mlp":
+        changes = changes | {"mixer": {"name": "token_mlp", "hidden": 4}}
+    with pytest.raises(ValueError, match=message):
+        build(model_recipe(**({"position": "none"} | changes)), data_recipe())

@@ -174,3 +174,110 @@ def test_half_precision_is_confined_to_the_layers(scrambled, images, position) -
     assert all(tokens.dtype == torch.float32 for tokens in seen.tokens)
     full = model(images.float())
     assert (direct - full).norm() / full.norm() < 0.03
+
+
+PLACES = ["every_layer", "every_layer_shared"]
+
+
+def _around_the_blocks(model, images):
+    """The tokens that enter each block, and those that leave the block before it (none before the first)."""
+    entering, leaving = [], [None]
+
+    def record(_module, args, output):
+        entering.append(args[0])
+        leaving.append(output)
+
+    for block in model.blocks:
+        block.register_forward_hook(record)
+    model(images)
+    return entering, leaving
+
+
+@pytest.mark.parametrize("covers", ["patches", "all"])
+@pytest.mark.parametrize("place", PLACES)
+def test_positions_at_every_layer_are_added_before_each_block(scrambled, images, place, covers) -> None:
+    """Each block gets the tokens of the one before it plus its table, its own or the shared one, to 1e-12."""
+    model = scrambled(depth=3, readout="cls", position="learned", position_at=place, position_covers=covers)
+    entering, leaving = _around_the_blocks(model, images)
+    leaving[0] = model.readout.prepend(model.stem(images))
+    own = [model.position, *model.later_positions]
+    assert len(own) == (3 if place == "every_layer" else 1)
+    for index in range(3):
+        position = own[min(index, len(own) - 1)]
+        expected = leaving[index].clone()
+        expected[:, 1:] += position.patches
+        if covers == "all":
+            expected[:, :1] += position.prefix
+        torch.testing.assert_close(entering[index], expected, rtol=0, atol=1e-12)
+
+
+def test_blocks_have_positions_of_their_own_or_one_for_all(built) -> None:
+    """Own ones are drawn each for itself, and the first and the shared one like that at the stem."""
+    at = {place: built(depth=3, position="learned", position_at=place) for place in ("stem", *PLACES)}
+    tables = [p.patches for p in (at["every_layer"].position, *at["every_layer"].later_positions)]
+    assert not torch.equal(tables[0], tables[1])
+    assert not torch.equal(tables[1], tables[2])
+    assert torch.equal(tables[0], at["stem"].position.patches)
+    assert torch.equal(tables[0], at["every_layer_shared"].position.patches)
+
+
+@pytest.mark.parametrize("mixer", ["self_attention", "re_attention"])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_relative_position_is_a_bias_of_every_blocks_attention(scrambled, images, place, mixer) -> None:
+    """The weights are the softmax of (q . k + q . r) / sqrt(E) with r of the block, none for the class token."""
+    model = scrambled(
+        readout="cls",
+        position="relative",
+        position_at=place,
+        mixer={"name": mixer, "heads": 4} | ({"last_blocks": 0} if mixer == "re_attention" else {}),
+    )
+    logits, seen = model.forward_intermediates(images, attention_weights=True)
+    torch.testing.assert_close(logits, model(images), rtol=0, atol=1e-12)
+    before = [model.readout.prepend(model.stem(images)), seen.tokens[0]]
+    for index, block in enumerate(model.blocks):
+        q, k, _ = block.mixer.qkv(block.norm_1(before[index])).reshape(3, 17, 3, 4, 8).permute(2, 0, 3, 1, 4)
+        vectors = (model.position if not index or place != "every_layer" else model.later_positions[0]).patches
+        r = torch.zeros(17, 17, 8, dtype=torch.float64)
+        for query in range(16):
+            for key in range(16):
+                r[1 + query, 1 + key] = vectors[key - query + 15]
+        expected = ((q @ k.mT + torch.einsum("banr,nmr->banm", q, r)) / 8**0.5).softmax(-1)
+        torch.testing.assert_close(seen.attention[index], expected, rtol=0, atol=1e-12)
+
+
+def test_two_heads_read_two_tokens_and_their_mean_counts(scrambled, images) -> None:
+    """DeiT's two representations have a head each; the logits are the mean of both."""
+    model = scrambled(readout="cls_distilled")
+    of_class, of_teacher = model.forward_heads(images)
+    mean, seen = model.forward_intermediates(images)
+    assert seen.representation.shape == (3, 2, 32)
+    assert [tokens.shape for tokens in seen.tokens] == [(3, 18, 32)] * 2
+    normed = model.norm(seen.tokens[-1])
+    torch.testing.assert_close(of_class, model.head(normed[:, 0]), rtol=0, atol=1e-12)
+    torch.testing.assert_close(of_teacher, model.distilled_head(normed[:, 1]), rtol=0, atol=1e-12)
+    torch.testing.assert_close(mean, (of_class + of_teacher) / 2, rtol=0, atol=1e-12)
+    torch.testing.assert_close(model(images), mean, rtol=0, atol=1e-12)
+    assert (of_class - of_teacher).abs().max() > 1e-3
+    assert scrambled().distilled_head is None
+    assert len(scrambled().forward_heads(images)) == 1
+
+
+@pytest.mark.parametrize("place", ["before_pooling", "after_pooling"])
+def test_a_readout_of_all_blocks_gets_the_tokens_after_each(scrambled, images, place) -> None:
+    """Layer-wise class tokens are those after every block; a norm before the readout normalises the last alone."""
+    model = scrambled(depth=3, readout={"name": "layer_wise_cls", "heads": 2}, final_norm=place)
+    logits, seen = model.forward_intermediates(images)
+    last, *before = reversed(seen.tokens)
+    last = model.norm(last) if place == "before_pooling" else last
+    read = model.readout(last, (*reversed(before), last))
+    read = read if place == "before_pooling" else model.norm(read)
+    torch.testing.assert_close(seen.representation, read, rtol=0, atol=1e-12)
+    torch.testing.assert_close(logits, model(images), rtol=0, atol=1e-12)
+    earlier = tuple(torch.zeros_like(tokens) for tokens in seen.tokens[:-1])
+    assert (model.readout(last, (*earlier, last)) - model.readout(last, (*reversed(before), last))).abs().max() > 1e-3
+
+
+def test_a_batch_norm_at_the_end_reads_pooled_and_unpooled_tokens(scrambled, images) -> None:
+    """In training, two representations an image are normalised over images and representations."""
+    model = scrambled(norm="batch_norm", readout="cls_distilled", final_norm="after_pooling").train()
+    assert model(images).isfinite().all()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ablate import parts
 from ablate.study.identity import ENGINE_REVISION, digest, engine_revision, revision_of, trial_id, without_paths
 from ablate.study.study import VISION
 
@@ -104,3 +105,17 @@ def test_a_function_is_found_however_it_is_bound(tmp_path: Path, monkeypatch: py
     if "*" not in source:
         with pytest.raises(ValueError, match="defines no function 'tran'"):
             revision_of(f"{name}:tran")
+
+
+def test_the_sources_beside_a_part_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change in a module that the user's part imports from beside it is another revision; a comment is not."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "counted_part.py").write_text("import torch\nfrom counted_gain import GAIN\nclass Own: pass\n")
+    recipe = {"model": {kind: {"name": "x"} for kind in parts.KINDS} | {"norm": {"name": "counted_part:Own"}}}
+
+    def revision(gain: str) -> str:
+        (tmp_path / "counted_gain.py").write_text(gain)
+        return engine_revision(recipe)
+
+    assert revision("GAIN = 1\n") == revision("GAIN = 1  # one\n")
+    assert revision("GAIN = 1\n") != revision("GAIN = 3\n")

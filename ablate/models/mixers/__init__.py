@@ -1,1 +1,1 @@
-"""Attentions: how tokens mix."""
+"""Mixers: how tokens mix."""

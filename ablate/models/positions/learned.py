@@ -20,8 +20,10 @@ class LearnedPosition(nn.Module):
 
     roles: ClassVar[Mapping[str, str]] = {"patches": "position", "prefix": "position"}
 
-    def __init__(self, dim: int, grid: tuple[int, int], prefix_tokens: int) -> None:
+    def __init__(self, dim: int, grid: tuple[int, int] | None, prefix_tokens: int) -> None:
         super().__init__()
+        if grid is None:
+            raise ValueError("learned needs a grid: it tells places on it apart")
         self.grid = grid
         self.patches = nn.Parameter(torch.zeros(grid[0] * grid[1], dim))
         self.prefix = nn.Parameter(torch.zeros(prefix_tokens, dim)) if prefix_tokens else None

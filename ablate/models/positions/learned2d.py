@@ -21,8 +21,10 @@ class LearnedPosition2d(nn.Module):
 
     roles: ClassVar[Mapping[str, str]] = {"columns": "position", "rows": "position", "prefix": "position"}
 
-    def __init__(self, dim: int, grid: tuple[int, int], prefix_tokens: int) -> None:
+    def __init__(self, dim: int, grid: tuple[int, int] | None, prefix_tokens: int) -> None:
         super().__init__()
+        if grid is None:
+            raise ValueError("learned2d needs a grid: it tells places on it apart")
         if dim % 2:
             raise ValueError(f"learned2d needs an even width, got dim {dim}")
         self.grid = grid

@@ -30,8 +30,12 @@ class RelativePosition(nn.Module):
     acts_on = "attention"
     roles: ClassVar[Mapping[str, str]] = {"patches": "position", "rows": "position", "columns": "position"}
 
-    def __init__(self, dim: int, grid: tuple[int, int], heads: int, *, offsets: Literal["1d", "2d"] = "1d") -> None:
+    def __init__(
+        self, dim: int, grid: tuple[int, int] | None, heads: int, *, offsets: Literal["1d", "2d"] = "1d"
+    ) -> None:
         super().__init__()
+        if grid is None:
+            raise ValueError("relative needs a grid: it tells places on it apart")
         if heads < 1 or dim % heads:
             raise ValueError(f"{heads} attention heads do not divide the width, dim {dim}")
         if offsets not in ("1d", "2d"):

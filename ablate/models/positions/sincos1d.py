@@ -18,8 +18,12 @@ class SinCos1d(nn.Module):
 
     table: Tensor
 
-    def __init__(self, dim: int, grid: tuple[int, int], prefix_tokens: int, *, temperature: float = 10000.0) -> None:
+    def __init__(
+        self, dim: int, grid: tuple[int, int] | None, prefix_tokens: int, *, temperature: float = 10000.0
+    ) -> None:
         super().__init__()
+        if grid is None:
+            raise ValueError("sincos1d needs a grid: it tells places on it apart")
         if dim % 2:
             raise ValueError(f"sincos1d needs an even width, got dim {dim}")
         if temperature <= 0:

@@ -18,8 +18,12 @@ class SinCos2d(nn.Module):
 
     table: Tensor
 
-    def __init__(self, dim: int, grid: tuple[int, int], prefix_tokens: int, *, temperature: float = 10000.0) -> None:
+    def __init__(
+        self, dim: int, grid: tuple[int, int] | None, prefix_tokens: int, *, temperature: float = 10000.0
+    ) -> None:
         super().__init__()
+        if grid is None:
+            raise ValueError("sincos2d needs a grid: it tells places on it apart")
         if dim % 4 or dim < 8:
             raise ValueError(f"sincos2d needs a width that is a multiple of 4 and at least 8, got dim {dim}")
         if temperature <= 0:
