@@ -141,7 +141,7 @@ def check(
         typer.echo(json.dumps(plain(found), indent=2, ensure_ascii=False))
     else:
         Console().print(render_check(found))
-    raise typer.Exit(1 if found.failed else 0)
+    raise typer.Exit(2 if found.failed else 0)
 
 
 @app.command()
@@ -150,7 +150,7 @@ def model(
     diff: Annotated[str | None, typer.Option(metavar="NAME", help="Compare with another model.")] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the model. Repeatable."),
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of NAME, not of --diff's. Repeatable."),
     ] = None,
     image_size: Annotated[int, typer.Option(min=1, help="Side of the square image, px.")] = 224,
     channels: Annotated[int, typer.Option(min=1, help="Channels of an image.")] = 3,
@@ -163,12 +163,15 @@ def model(
     if name is None:
         from ablate.presets import PRESETS
 
+        if diff is not None or sets:
+            option = "--diff" if diff is not None else "--set"
+            _mistake(f"{option} needs the NAME of a model before it: ablate model NAME {option} ...")
         typer.echo(json.dumps(list(PRESETS), indent=2) if as_json else "\n".join(PRESETS))
         return
     images = Images(image_size, channels, classes)
     try:
         first = make_card(name, sets or (), images)
-        second = make_card(diff, (), images) if diff else None
+        second = make_card(diff, (), images) if diff is not None else None
     except ModelError as error:
         _mistake(str(error))
     if as_json:
@@ -190,7 +193,9 @@ def attention(
     block: Annotated[
         int | None, typer.Option(min=1, help="Block whose attention is shown; else the last.", show_default=False)
     ] = None,
-    show: Annotated[ShowName, typer.Option(help="What to draw.")] = ShowName.attention,
+    show: Annotated[ShowName, typer.Option(help="What to draw; with both, a model without attention is drawn too.")] = (
+        ShowName.attention
+    ),
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("attention"),
     home: Home = DEFAULT_HOME,
     tracking_uri: Tracking = None,

@@ -128,8 +128,8 @@ def _refuse_what_levels_do_not_say(study: Study, options: RunOptions, console: C
 
         Console(stderr=True).print(render_errors(found), soft_wrap=True)
         raise _Refused(
-            f"{study.path}: a Level does not do what it says, and nothing was trained; `ablate check {study.path}` "
-            "shows all of it, and --no-check trains all the same"
+            f"{study.path}: a Level does not do what it says, and nothing was trained; `ablate check` with the same "
+            "options shows all of it, and --no-check trains all the same"
         )
 
 

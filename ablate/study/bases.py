@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ValidationError
 
-from ablate.fit import find_misfits
+from ablate.fit import Misfit, find_misfits
 from ablate.parts import KINDS
 from ablate.recipe import Recipe, Section, resolve_part, resolve_whole
 from ablate.study.checking import findings, section_at
@@ -106,8 +106,14 @@ class VisionRecipe(BaseRecipe):
             raise StudyError(*(self.problem(message, ".".join(map(str, keys))) for message, keys in found)) from None
         misfits = list(find_misfits(recipe))
         if misfits:
-            raise StudyError(*(self.problem(m.reason, m.field) for m in misfits))
+            raise StudyError(*(self._misfit(m) for m in misfits))
         return type(self)(recipe.resolved(), self.origins, self.writers)
+
+    def _misfit(self, misfit: Misfit) -> Problem:
+        """A Problem where the model, or the images that it sees, were last changed: until then it could be built."""
+        changed = [o for field, o in self.origins.items() if field.startswith(("model", "data"))]
+        last, own = max(changed, key=lambda origin: origin.writer), _nearest_origin(misfit.field, self.origins)
+        return (own if own.writer == last.writer else last).problem(misfit.reason)
 
     def _with_model(self) -> Mapping[str, Any]:
         """The tree with its model spelled out, where that is given by a preset."""
