@@ -35,8 +35,8 @@ feed_forward; to a position it is 0 where positions cover the patches alone. ``b
 Some parts say more about themselves, as attributes of their class:
 
 * a readout with ``reads_blocks = True`` is called with the tokens after the last block and with the tuple of
-  the tokens after every block; one with ``representations = 2`` gives representation_BRD, R vectors an image,
-  each of which gets a head of its own, and the logits are their mean;
+  the tokens after every block; one with ``representations = 2`` gives representation_BRD, R = 2 vectors an
+  image, each of which gets a head of its own, and the logits are their mean;
 * a position with ``acts_on = "attention"`` is no embedding: each block's mixer is called as
   ``mixer(tokens_BND, bias=position)``, and adds ``position(q_BANE)``, (B, A, N, N), to its attention logits
   before the softmax. A mixer takes part by having a parameter ``bias`` in ``forward`` (and, where it has one,

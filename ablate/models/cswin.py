@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ablate.models.cross_shaped_attention import CrossShapedAttention
-from ablate.models.pyramid import Pyramid, PyramidBlock, Stage, check_lengths, stage_rates
+from ablate.models.pyramid import Pyramid, PyramidBlock, Stage, check_lengths, check_probabilities, stage_rates
 from ablate.models.readouts.gap import GlobalAveragePool
 from ablate.models.strided_embedding import StridedEmbedding
 
@@ -48,7 +48,10 @@ class CSWinTransformer(Pyramid):
         dropout: float = 0.0,
         stochastic_depth: float = 0.0,
     ) -> None:
+        check_probabilities(dropout=dropout)
         check_lengths(depths=depths, split_sizes=split_sizes, heads=heads)
+        if dim < 1:
+            raise ValueError(f"cswin needs a width of at least 1, got dim {dim}")
         rates = stage_rates(stochastic_depth, depths)
         embedding = _stem(image_size, channels, dim, stem_kernel, stem_stride)
         stages: list[Stage] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,17 +32,22 @@ class Cost:
     fused one of attention included; CUDA's differ a little: dropout's mask has 4 bytes a value here and 1 there."""
 
 
-def measure(model: nn.Module, image_size: tuple[int, int], channels: int) -> Cost:
+def measure(model: nn.Module, image_size: tuple[int, int], channels: int, classes: int | None = None) -> Cost:
     """The cost of a model for images of ``image_size``, (height, width) px.
 
     It is run on tensors that have a shape and no values, so that it takes neither memory nor time to speak of, and the
     model may be on any device, the meta device included. Its parameters, buffers and mode, and the random generators,
     are afterwards what they were.
+
+    Raises what the model's forward raises, and, where ``classes`` is given, ValueError for logits that are not
+    (B, classes).
     """
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with _one_report(), FakeTensorMode(allow_non_fake_inputs=True):
         values = _stand_ins(model)
         with _mode(model, training=False):
-            flops = _forward_flops(model, values, torch.empty(1, channels, *image_size))
+            flops, output = _forward(model, values, torch.empty(1, channels, *image_size))
+        if classes is not None:
+            _check_logits(output, classes)
         with _mode(model, training=True):
             # The difference of two batches leaves out what is kept once a batch. BatchNorm needs two images.
             two, three = (_saved_bytes(model, values, torch.empty(batch, channels, *image_size)) for batch in (2, 3))
@@ -70,6 +76,27 @@ def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
             module.training = was
 
 
+@contextmanager
+def _one_report() -> Iterator[None]:
+    """Keep torch from logging the traceback of an error that is raised as well."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _check_logits(output: Any, classes: int) -> None:
+    """Raise ValueError unless it is the logits of one image."""
+    if not isinstance(output, Tensor):
+        raise ValueError(f"the model gives a {type(output).__name__}, not logits; it must give (B, classes)")
+    if output.shape != (1, classes):
+        # One image was given: a leading 1 is the batch, anything else is as it came.
+        sizes = ["B" if place == 0 and size == 1 else str(size) for place, size in enumerate(output.shape)]
+        raise ValueError(f"the model gives ({', '.join(sizes)}) for {classes} classes; it must give (B, classes)")
+
+
 def _fused_attention_flops(q: Any, k: Any, v: Any, *_others: Any, **_named: Any) -> int:
     return sdpa_flop_count(q, k, v)
 
@@ -81,10 +108,11 @@ _CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _f
 # With gradients: without them the counter's module hooks fail where a block is given a view of a parameter, and
 # torch's own attention modules take a path that is not counted.
 @torch.enable_grad()
-def _forward_flops(model: nn.Module, values: dict[str, Tensor], images_BCHW: Tensor) -> int:
+def _forward(model: nn.Module, values: dict[str, Tensor], images_BCHW: Tensor) -> tuple[int, Any]:
+    """The FLOPs of the forward pass, and what it gives."""
     with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
-        functional_call(model, values, (images_BCHW,))
-    return int(counter.get_total_flops())
+        output = functional_call(model, values, (images_BCHW,))
+    return int(counter.get_total_flops()), output
 
 
 @torch.enable_grad()

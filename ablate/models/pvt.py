@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ablate.models.positions.learned import LearnedPosition
-from ablate.models.pyramid import Pyramid, PyramidBlock, Stage, check_lengths, stage_rates
+from ablate.models.pyramid import Pyramid, PyramidBlock, Stage, check_lengths, check_probabilities, stage_rates
 from ablate.models.readouts.cls import ClassToken
 from ablate.models.spatial_reduction_attention import SpatialReductionAttention
 from ablate.models.strided_embedding import StridedEmbedding
@@ -47,6 +47,7 @@ class PyramidVisionTransformer(Pyramid):
         dropout: float = 0.0,
         stochastic_depth: float = 0.0,
     ) -> None:
+        check_probabilities(dropout=dropout)
         check_lengths(
             dims=dims, depths=depths, heads=heads, ratios=ratios, reductions=reductions, patch_sizes=patch_sizes
         )

@@ -133,12 +133,22 @@ def stage_rates(maximum: float, depths: list[int]) -> list[list[float]]:
 
 
 def check_lengths(**lists: list[Any]) -> None:
-    """Raises ValueError unless all lists have the same length, at least 1, and depths of at least 1."""
+    """Raises ValueError unless all lists have the same length, at least 1, and hold nothing below or at zero."""
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1 or min(lengths.values()) < 1:
         raise ValueError(f"one value a stage is needed in each of {', '.join(lengths)}; they have {lengths}")
     if min(lists["depths"]) < 1:
         raise ValueError(f"each stage needs at least one block, but depths is {lists['depths']}")
+    for name, values in lists.items():
+        if min(values) <= 0:
+            raise ValueError(f"{name} must be above zero in each stage, got {values}")
+
+
+def check_probabilities(**values: float) -> None:
+    """Raises ValueError for a probability that is not in [0, 1)."""
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
 
 
 def _on_grid(tokens_BND: Tensor, grid: tuple[int, int]) -> Tensor:

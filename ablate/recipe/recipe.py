@@ -28,7 +28,7 @@ def _named_model(value: Any) -> Any:
     """A model that is given by its name alone, spelled out."""
     if isinstance(value, str):
         if value in PRESETS:
-            return preset(value)
+            return _named_model(preset(value))
         if ":" not in value and not value.startswith(TIMM) and value not in MODELS:
             choices = "`ablate model` lists them, or 'timm/NAME', or a class of your own as 'module:Class'"
             raise PartError(f"there is no preset named {value!r}; {choices}{nearest(value, PRESETS)}")

@@ -163,7 +163,7 @@ def test_the_published_models_have_their_published_size(name, options, parameter
     ("changes", "reason"),
     [
         ({"split_sizes": [3, 4]}, "stage 1: stripes of split size 3 do not tile a grid of 8 x 8"),
-        ({"split_sizes": [0, 4]}, "stage 1: stripes of split size 0 do not tile a grid of 8 x 8"),
+        ({"split_sizes": [0, 4]}, "split_sizes must be above zero"),
         ({"split_sizes": [2, 8]}, "stage 2: stripes of split size 8 do not tile a grid of 4 x 4"),
         ({"heads": [1, 4]}, "stage 1: 1 heads cannot be halved"),
         ({"heads": [2, 3]}, "stage 2: 3 attention heads do not divide the width, dim 16"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 import pytest
@@ -25,6 +26,13 @@ class OverTokens(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         return self.layer(images_BCHW.flatten(2))
+
+
+class Total(nn.Module):
+    """One number for all images."""
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        return images_BCHW.sum()
 
 
 def _published(name: str) -> nn.Module:
@@ -202,3 +210,32 @@ def test_a_model_that_fails_is_left_in_its_mode() -> None:
         measure(model, (1, 3), 5)
     assert model.training
     assert F.linear(torch.ones(1, 4), model.layer.weight).shape == (1, 2)
+
+
+def test_logits_of_another_number_of_classes_are_refused() -> None:
+    """With the classes known, the shape is told with B for the batch; without them it is not looked at."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 5))
+    assert measure(model, (2, 2), 1, 5) == measure(model, (2, 2), 1)
+    told = r"^the model gives \(B, 5\) for 10 classes; it must give \(B, classes\)$"
+    with pytest.raises(ValueError, match=told):
+        measure(model, (2, 2), 1, 10)
+    with pytest.raises(ValueError, match=r"gives \(B, 1, 2, 2\) for 10"):
+        measure(nn.Identity(), (2, 2), 1, 10)
+    with pytest.raises(ValueError, match=r"gives \(\) for 10"):
+        measure(Total(), (2, 2), 1, 10)
+    with pytest.raises(ValueError, match="gives a tuple, not logits"):
+        measure(OverTokens(nn.LSTM(2, 10)), (1, 2), 1, 10)
+
+
+def test_an_error_is_raised_and_not_logged_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    """torch's log of shapes that do not fit is silent while a model is measured, and heard afterwards."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    logger.addHandler(caplog.handler)  # torch's loggers hand nothing on
+    try:
+        with pytest.raises(RuntimeError):
+            measure(OverTokens(nn.Linear(4, 2)), (1, 3), 5)
+        assert caplog.records == []
+        logger.error("heard")
+        assert len(caplog.records) > 0
+    finally:
+        logger.removeHandler(caplog.handler)

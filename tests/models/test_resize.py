@@ -13,9 +13,12 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ablate.models.cswin import CSWinTransformer
 from ablate.models.positions.learned import LearnedPosition
+from ablate.models.pvt import PyramidVisionTransformer
 from ablate.models.resize import at_image_size
 from ablate.models.vision_transformer import VisionTransformer
+from ablate.recipe import WholeModel
 
 HEADS = {"name": "self_attention", "heads": 4}
 SPACE: dict[str, dict[str, Any]] = {
@@ -127,6 +130,30 @@ def test_layers_along_the_tokens_cannot_be_resampled(resized: Callable[..., Any]
     """A weight for each place of a fixed number is told by its name, with both shapes."""
     with pytest.raises(ValueError, match=rf"{parameter} is \(\d+, 16\), would have to be \(\d+, 36\) for 12 x 12 px"):
         resized((12, 12), mixer=mixer)
+
+
+@pytest.mark.parametrize(
+    ("mixer", "parameter"),
+    [({"name": "token_mlp", "hidden": 5}, "up.weight"), ("cross_patch_linear", "mix.weight")],
+)
+@pytest.mark.parametrize("readout", ["gap", "cls"])
+def test_as_many_places_elsewhere_are_not_the_same_places(
+    resized: Callable[..., Any], mixer: Any, parameter: str, readout: str
+) -> None:
+    """From 4 x 4 to 2 x 8 all shapes stay, and the weights would still be those of other places."""
+    told = rf"^blocks\.0\.mixer\.{parameter} has weights for the places of a grid of 4 x 4 and .* those of 2 x 8, and"
+    with pytest.raises(ValueError, match=told):
+        resized((4, 16), mixer=mixer, readout=readout)
+
+
+@pytest.mark.parametrize("cls", [CSWinTransformer, PyramidVisionTransformer])
+def test_models_beside_the_space_are_refused(cls: Callable[..., nn.Module], data_recipe: Callable[..., Any]) -> None:
+    """In one line that names the class."""
+    with torch.device("meta"):
+        model = cls((224, 224), 3, 10)
+    name = "cswin" if cls is CSWinTransformer else "pvt"
+    with pytest.raises(ValueError, match=rf"^only models of the space can be .* size, not {cls.__name__}$"):
+        at_image_size(model, WholeModel(name=name, options={}), data_recipe(), (256, 256))
 
 
 def test_a_size_that_the_parts_do_not_fit_is_refused(resized: Callable[..., Any]) -> None:

@@ -40,6 +40,8 @@ class TokensToToken(nn.Module):
         token_dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        if not 0 <= token_dropout < 1:
+            raise ValueError(f"token_dropout must be at least 0 and below 1, got {token_dropout}")
         if layer not in ("performer", "transformer"):
             raise ValueError(f"layer is 'performer' or 'transformer', not {layer!r}")
         if token_dim < 2:
