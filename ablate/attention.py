@@ -20,6 +20,7 @@ from ablate.data.folder import FolderImages, listing
 from ablate.data.image_sets import ImageSet, MemoryImages
 from ablate.data.sources import load
 from ablate.models.attention_maps import NoAttentionError, attention, intermediate_layers
+from ablate.models.readouts.layer_wise_cls import LayerWiseClassToken
 from ablate.recipe import Data
 from ablate.reporting.figures.attention import Reading, Seen, draw, pictures
 from ablate.reporting.figures.style import paper_style, to_png
@@ -45,8 +46,8 @@ def draw_attention(
     ``trial`` is the id of a finished Trial in the spool ``home``, or the beginning of one; by its full id it may be in
     the Store as well, and is then kept in the spool. An image is the path of a file, or ``test:INDEX`` or
     ``val:INDEX``: a held-out image of the Trial's own data, counted from 0 in the order of `per_example.npz`. The model
-    computes on the CPU in float32. ``block`` counts from 1; None is the last. Parts of the user's own are looked for in
-    ``import_from``.
+    computes on the CPU in float32. ``block`` counts from 1; None is the last. Of a model without attention, ``both``
+    draws the features and says why they are alone. Parts of the user's own are looked for in ``import_from``.
 
     Raises ValueError, with one line for the user, where the Trial, an image or the model does not allow it, and
     where nothing can be written to ``out``.
@@ -107,6 +108,8 @@ class _Images:
         data = self.data
         if data.channels not in (1, 3):
             raise ValueError(f"{path}: the model sees {data.channels} channels; an image file is gray or has three")
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder; name the image files in it that are to be shown")
         if not path.is_file():
             raise ValueError(f"there is no image {path}; one that is held out is named test:INDEX or val:INDEX")
         none, first = np.zeros(1, dtype=np.int64), torch.zeros(1, dtype=torch.int64)
@@ -140,24 +143,29 @@ def _look(trained: Trained, shown: _Shown, classes: list[str], block: int | None
             features=(),
         )
         if show != "features":
-            seen = _with_attention(seen, trained, images_BCHW, block)
+            seen = _with_attention(seen, trained, images_BCHW, block, show)
         if show != "attention":
             maps = intermediate_layers(model, images_BCHW)
             seen = replace(seen, features=tuple(map_BDHW[0].permute(1, 2, 0).numpy() for map_BDHW in maps))
     return seen
 
 
-def _with_attention(seen: Seen, trained: Trained, images_BCHW: Tensor, block: int | None) -> Seen:
+def _with_attention(seen: Seen, trained: Trained, images_BCHW: Tensor, block: int | None, show: Show) -> Seen:
     try:
         found = attention(trained.model, images_BCHW, block)
     except NoAttentionError as error:
+        if show == "both":  # the features are still there; the picture says why they are alone
+            return replace(seen, no_attention=str(error))
         raise ValueError(
-            f"the model of Trial {trained.name} has no attention to draw: {error}; its features can be drawn"
+            f"the model of Trial {trained.name} has no attention to draw: {error}; its features can be drawn with "
+            "--show features"
         ) from error
     readings = tuple(
         Reading(r.query, r.maps[0].numpy(), None if r.rollout is None else r.rollout[0].numpy()) for r in found.readings
     )
-    return replace(seen, block=found.block, readings=readings, no_rollout=found.no_rollout)
+    layer_wise = isinstance(getattr(trained.model, "readout", None), LayerWiseClassToken)
+    note = "The readout's own attention, over the class tokens of all layers, is not shown" if layer_wise else ""
+    return replace(seen, block=found.block, readings=readings, no_rollout=found.no_rollout, note=note)
 
 
 def _prediction(chances_K: Tensor, label: int | None, classes: list[str]) -> str:

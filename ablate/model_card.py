@@ -21,7 +21,7 @@ from ablate.study.checking import findings
 from ablate.study.document import parse_value
 from ablate.study.errors import StudyError
 from ablate.study.models import spelled_out
-from ablate.study.overrides import OverrideError, differences, flatten, shortest_form
+from ablate.study.overrides import OverrideError, differences, flatten
 
 if TYPE_CHECKING:
     from torch import nn
@@ -128,12 +128,22 @@ def make_card(name: str, sets: Sequence[str], images: Images) -> ModelCard:
         with torch.device("meta"):
             made = build(model, images.data())
     except ValueError as error:
-        raise ModelError(f"{name} cannot be built for {_of(images)}: {error}") from None
+        # What the error begins with is said here already.
+        reason = str(error).removeprefix(f"{name} cannot be built so: ").removeprefix(f"model {name!r}: ")
+        raise ModelError(f"{name} cannot be built for {_of(images)}: {reason}") from None
     try:
-        cost = measure(made, (images.size, images.size), images.channels)
-    except RuntimeError as error:  # shapes that do not fit, in a model of the user's own
-        raise ModelError(f"{name} cannot be run on {_of(images)}: {str(error).splitlines()[0]}") from error
+        cost = measure(made, (images.size, images.size), images.channels, images.classes)
+    except Exception as error:  # whatever the forward of a model of the user's own raises
+        raise ModelError(f"{name} cannot be run on {_of(images)}: {_one_line(error)}") from error
     return ModelCard(" ".join([name, *sets]), model.model_dump(mode="json"), images, cost, dict(_parameters_of(made)))
+
+
+def _one_line(error: Exception) -> str:
+    """An error's first line, after its type where that is no plain refusal."""
+    line = next(iter(str(error).strip().splitlines()), "")
+    if type(error) in (RuntimeError, ValueError) and line:
+        return line
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
 
 def _parameters_of(model: nn.Module) -> list[tuple[str, int]]:
@@ -145,32 +155,50 @@ def _parameters_of(model: nn.Module) -> list[tuple[str, int]]:
 
 
 def render_card(card: ModelCard) -> RenderableType:
-    """The card for the terminal."""
-    table = Table(box=None)
-    table.add_column("part" if "name" not in card.resolved else "option")
-    table.add_column("what it is")
+    """The card for the terminal: every option of every part."""
+    table = _table("part" if _of_space(card) else "option", "what it is")
     for field, value in card.resolved.items():
-        written = shortest_form(field, value) if field in KINDS else value
-        table.add_row(Text(field), Text(_text(written)))
-    sizes = Table(title="parameters", title_justify="left", box=None, show_header=False)
-    sizes.add_column("where")
-    sizes.add_column("how many", justify="right")
+        table.add_row(Text(field), Text(_text(value)))
+    sizes = Table(box=None, show_header=False)
+    sizes.add_column("where", overflow="fold")
+    sizes.add_column("how many", justify="right", overflow="fold")
     for name, count in card.parameters_of.items():
         sizes.add_row(Text(name), f"{count:,}")
     title = Text(f"{card.name}, for {_of(card.images)}", style="italic")
-    return Group(title, table, Text(""), sizes, Text(""), Text("\n".join(_totals(card))))
+    heading = Text("parameters", style="italic")
+    return Group(title, table, Text(""), heading, sizes, Text(""), Text("\n".join(_totals(card))))
 
 
 def render_diff(first: ModelCard, second: ModelCard) -> RenderableType:
-    """Which parts differ, and what that does to size and cost."""
-    table = Table(title=f"{first.name} against {second.name}", title_justify="left", box=None)
-    for heading in ("field", first.name, second.name):
-        table.add_column(Text(heading))
-    for field, (before, after) in model_differences(first, second).items():
-        table.add_row(Text(field), Text(_text(before)), Text(_text(after)))
+    """Which parts differ, with all their options, and what that does to size and cost."""
+    title = Text(f"{first.name} against {second.name}", style="italic")
+    changes = model_differences(first, second)
+    table = _table("field", first.name, second.name)
+    for field, (before, after) in changes.items():
+        table.add_row(
+            Text(field), Text(_text(_in_full(first, field, before))), Text(_text(_in_full(second, field, after)))
+        )
     for label, a, b in zip(_LABELS, _figures(first), _figures(second), strict=True):
         table.add_row(Text(label), Text(a), Text(b))
+    alike = [] if changes else [Text(f"no {'part' if _of_space(first) else 'option'} differs")]
+    return Group(title, *alike, table)
+
+
+def _table(*headings: str) -> Table:
+    """A table that folds what does not fit, and never cuts it off."""
+    table = Table(box=None)
+    for heading in headings:
+        table.add_column(Text(heading), overflow="fold")
     return table
+
+
+def _of_space(card: ModelCard) -> bool:
+    return "name" not in card.resolved
+
+
+def _in_full(card: ModelCard, field: str, value: Any) -> Any:
+    """A value that differs, with all its options where it is a part or the whole model."""
+    return card.resolved if field == "model" else card.resolved[field] if field in KINDS else value
 
 
 def model_differences(first: ModelCard, second: ModelCard) -> dict[str, tuple[Any, Any]]:
@@ -213,8 +241,9 @@ def _of(images: Images) -> str:
 
 
 def _text(value: Any) -> str:
-    """A value in one line: a part or whole model by its name and options, a model of the space part by part."""
+    """A part or whole model by its name and options, in one line; a model of the space with a line for each field."""
     if not isinstance(value, Mapping):
         return str(value)
-    named = [str(value["name"])] if "name" in value else []
-    return ", ".join([*named, *(f"{key} {inner}" for key, inner in flatten(value) if key != "name")])
+    if "name" not in value:
+        return "\n".join(f"{field}: {_text(inner)}" for field, inner in value.items())
+    return ", ".join([str(value["name"]), *(f"{key} {inner}" for key, inner in flatten(value) if key != "name")])

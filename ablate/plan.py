@@ -128,9 +128,8 @@ def _summary(plan: Plan) -> list[str]:
 def render_recipes(study: Study) -> RenderableType:
     """Every value of every Variant's Recipe, dotted field by dotted field."""
     table = Table(box=None)
-    table.add_column("Variant")
-    table.add_column("field")
-    table.add_column("value")
+    for heading in ("Variant", "field", "value"):
+        table.add_column(heading, overflow="fold")
     for variant in study.variants:
         for field, value in flatten(variant.recipe):
             style = "bold" if field in variant.changes else ""

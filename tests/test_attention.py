@@ -290,19 +290,38 @@ def test_a_part_of_the_users_own_is_found_where_they_say(place: Place) -> None:
 
 
 def test_without_attention_there_are_features(place: Place) -> None:
-    """Attention is refused in one line that names the mixer and the way out, and nothing is written."""
+    """Attention alone is refused in one line with the way out, and nothing is written; with `both` they are drawn."""
     place.add("abc123", recipe({"mixer": {"name": "token_mlp", "hidden": 8}, "readout": "gap"}))
-    for show in ("attention", "both"):
-        with pytest.raises(ValueError, match=r"Trial abc123 has no attention to draw: .*TokenMLP.*features can be"):
-            place.draw("abc123", "test:0", show=show)
+    with pytest.raises(ValueError, match=r"Trial abc123 has no attention to draw: .*TokenMLP.* with --show features$"):
+        place.draw("abc123", "test:0", show="attention")
     assert not (place.root / "out").exists()
-    (overview,) = place.draw("abc123", "test:0", show="features")
-    assert {path.name for path in overview.parent.iterdir()} == {
-        "overview.png",
-        "input.png",
-        "features-01.png",
-        "features-02.png",
-    }
+    shapes = {}
+    for show in ("features", "both"):
+        (overview,) = place.draw("abc123", "test:0", show=show)
+        assert {path.name for path in overview.parent.iterdir()} == {
+            "overview.png",
+            "input.png",
+            "features-01.png",
+            "features-02.png",
+        }
+        shapes[show] = opened(overview).shape
+    assert shapes["both"][0] > shapes["features"][0]  # by a line that says why they are alone
+
+
+def test_what_the_layer_wise_readout_attends_to_is_said_not_to_be_shown(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the title of its attention, and of no other model's."""
+    import ablate.attention
+
+    notes = []
+    original = ablate.attention.draw
+    monkeypatch.setattr(ablate.attention, "draw", lambda what: (notes.append(what.note), original(what))[1])
+    for trial, readout in (("abc123", {"name": "layer_wise_cls", "heads": 2}), ("def456", "cls")):
+        place.add(trial, recipe({"readout": readout}))
+        place.draw(trial, "test:0")
+    assert "readout's own attention" in notes[0]
+    assert notes[1] == ""
 
 
 def test_a_trial_may_be_named_by_the_beginning_of_its_id(place: Place) -> None:
@@ -373,7 +392,11 @@ def test_weights_of_another_model_are_told(place: Place) -> None:
 
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
-    [("none.png", None, "there is no image .*test:INDEX"), ("text.png", b"no image", "cannot read the image")],
+    [
+        ("none.png", None, "there is no image .*test:INDEX"),
+        ("text.png", b"no image", "cannot read the image"),
+        ("", None, "is a folder; name the image files in it"),
+    ],
 )
 def test_a_file_that_is_no_image_is_told(place: Place, name: str, content: bytes | None, reason: str) -> None:
     """And nothing is drawn of the images before it."""

@@ -1,7 +1,8 @@
 """Proof that every Level changes what it says and nothing else, for `ablate check`.
 
 Each Variant is built beside the baseline and makes two updates (`ablate.training.probe`); `comparison` holds what
-differs against what the changed fields may touch, which is written down in `reach`. This package imports torch only
+differs against what the changed fields may touch, which is written down in `reach`. A Variant of several Levels is
+held beside the one nearest to it, too (`bench`), so that they do not hide each other. This package imports torch only
 where something is not known from an earlier check.
 """
 

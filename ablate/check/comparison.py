@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ablate.check.finding import Aspect, Difference, Finding
 from ablate.check.reach import Reach, allows_module, allows_tensor, reach_of
-from ablate.check.words import MISSING, effects_in_words, figures, grouped
+from ablate.check.words import MISSING, effects_in_words, figures, grouped, whole_model
 
 if TYPE_CHECKING:
     from ablate.training.probe import Probe
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _ROUNDING, _ROUNDING_DOUBLE = 1e-4, 1e-11
 #: Relative difference of a loss that must not differ: the same images and weights, by kernels that may be others.
 _SAME_LOSS = 1e-5
+#: No rounding only beyond more, and that in float64: a bias before a batch norm has no gradient but rounding, of which
+#: AdamW may make a whole step, and running statistics show it.
+_AMPLIFIED, _ROUNDING_AMPLIFIED = "evaluation loss after two updates", 1e-8
 #: Number -> the name under which `reach` lets it differ.
 _REACHED_AS = {
     "evaluation loss": "evaluation loss",
@@ -30,7 +33,8 @@ Sides = Mapping[str, tuple[Any, Any]]
 def compare(baseline: Probe, variant: Probe, changes: Sides, exact: tuple[Probe, Probe] | None = None) -> Finding:
     """Whether a Variant that changes these fields does what it says and nothing else.
 
-    ``exact`` are both sides' probes in float64, where `needs_exact` asks for them.
+    ``exact`` are both sides' probes in float64, where `needs_exact` asks for them; without, float32 decides. What is
+    said of a Level without effect is left to `ablate.check.reasons`.
     """
     found = list(_differences(baseline, variant))
     reach = reach_of(changes, baseline, variant)
@@ -40,13 +44,8 @@ def compare(baseline: Probe, variant: Probe, changes: Sides, exact: tuple[Probe,
         note = f"it may change what {_listed(changes)} says, and no more"
         return Finding("leak", effects, grouped(leaks), note)
     if not _has_effect(baseline, variant, changes, exact):
-        return Finding("no effect", effects, _without_effect(baseline, found, changes), _UNAFFECTED)
+        return Finding("no effect", effects, _without_effect(baseline, found, changes))
     return Finding("ok", effects, (), _only_beyond(baseline, variant, changes, found))
-
-
-_UNAFFECTED = (
-    "losses, gradients and updates are those of the baseline: what differs is not read, or makes no difference here"
-)
 
 
 def needs_exact(baseline: Probe, variant: Probe, changes: Sides) -> bool:
@@ -55,25 +54,30 @@ def needs_exact(baseline: Probe, variant: Probe, changes: Sides) -> bool:
     Where the model computes in another order, rounding differs, and AdamW makes much of little. Anything but the model
     leaves the order as it is, so that there the smallest difference is one.
     """
-    if not all(field.split(".")[0] == "model" for field in changes) or baseline.stream != variant.stream:
+    if not only_model(changes) or not changes or baseline.stream != variant.stream:
         return False
-    return _same_numbers(baseline, variant, _ROUNDING)
+    return _same_numbers(baseline, variant, _ROUNDING, amplified=math.inf)
+
+
+def only_model(changes: Iterable[str]) -> bool:
+    """Whether all that changes is the model."""
+    return all(field.split(".")[0] == "model" for field in changes)
 
 
 def _has_effect(baseline: Probe, variant: Probe, changes: Sides, exact: tuple[Probe, Probe] | None) -> bool:
     if baseline.stream != variant.stream or baseline.rates != variant.rates:
         return True
     if exact is not None:
-        return not _same_numbers(*exact, _ROUNDING_DOUBLE)
-    if all(field.split(".")[0] == "model" for field in changes):
+        return not _same_numbers(*exact, _ROUNDING_DOUBLE, amplified=_ROUNDING_AMPLIFIED)
+    if only_model(changes):
         # A parameter that nothing reads is no effect, so that the function alone counts.
-        return not _same_numbers(baseline, variant, 0.0)
+        return not _same_numbers(baseline, variant, 0.0, amplified=0.0)
     return (baseline.updated, baseline.beyond) != (variant.updated, variant.beyond)
 
 
-def _same_numbers(baseline: Probe, variant: Probe, tolerance: float) -> bool:
+def _same_numbers(baseline: Probe, variant: Probe, tolerance: float, *, amplified: float) -> bool:
     one, other = _numbers(baseline), _numbers(variant)
-    return all(_close(one[name], other[name], tolerance) for name in one)
+    return all(_close(one[n], other[n], amplified if n == _AMPLIFIED else tolerance) for n in one)
 
 
 def _close(one: float, other: float, tolerance: float) -> bool:
@@ -111,10 +115,6 @@ def _unequal(aspect: Aspect, before: Mapping[str, Any], after: Mapping[str, Any]
             )
 
 
-def _text(side: Any) -> str:
-    return MISSING if side is None else str(side)
-
-
 def _allowed(reach: Reach, found: Difference, baseline: Probe, variant: Probe) -> bool:
     name = found.name
     if found.aspect == "module":
@@ -144,7 +144,7 @@ def _owner_differs(baseline: Probe, variant: Probe, name: str) -> bool:
 def _without_effect(baseline: Probe, found: list[Difference], changes: Sides) -> tuple[Difference, ...]:
     """What differs all the same, and the losses which do not."""
     tree = [d for d in found if d.aspect in ("module", "parameter", "buffer")]
-    said = [Difference("field", field, str(a), str(b)) for field, (a, b) in changes.items()]
+    said = [Difference("field", f, whole_model(f, a), whole_model(f, b)) for f, (a, b) in changes.items()]
     same = [Difference("loss", n, *figures(value, value)) for n, value in baseline.losses.items()]
     return (*said, *grouped(tree), *same)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Status = Literal["ok", "no effect", "leak", "cannot be built"]
+Status = Literal["ok", "no effect", "leak", "cannot be built", "cannot be trained"]
 Aspect = Literal["field", "module", "parameter", "buffer", "stream", "loss", "update"]
 
 
@@ -34,8 +34,10 @@ class Finding:
     problems: tuple[Difference, ...] = ()
     """Of a leak: what differs and may not. Of a Level without effect: what differs, to no effect."""
     note: str = ""
-    """Why it cannot be built, why it is an error, or beyond what it takes effect."""
+    """Why it cannot be built or trained, why it is an error, or beyond what it takes effect."""
     variant: str = ""
+    beside: str = ""
+    """The other Variant beside which it was held, too, since that is nearer to it than the baseline."""
 
     def as_json(self) -> dict[str, Any]:
         """As plain JSON types."""

@@ -15,7 +15,7 @@ from ablate.check.finding import Finding
 from ablate.recipe import Data
 from ablate.study.fingerprint import fingerprint
 from ablate.study.identity import digest, engine_revision, without_paths
-from ablate.study.study import ResolvedRecipe, Study
+from ablate.study.study import ResolvedRecipe, Study, Variant
 from ablate.tracking.disk import write_atomically
 
 #: What computes, and what judges it.
@@ -24,18 +24,20 @@ _SOURCES = ("draws.py", "models", "data", "training", "check")
 _KEPT = 2000
 
 
-def key_of(study: Study, recipe: ResolvedRecipe, folders: Path | None) -> str:
-    """Digest of all that the finding of a Variant with this Recipe depends on.
+def key_of(study: Study, variant: Variant, nearest: Variant | None, folders: Path | None) -> str:
+    """Digest of all that the finding of a Variant depends on.
 
-    ``folders`` is where fingerprints of data folders are kept. Raises `ablate.parts.SourceError` where the source of
-    a part of the user's own is gone.
+    ``nearest`` is another beside which it is held, too. ``folders`` is where fingerprints of data folders are kept.
+    Raises `ablate.parts.SourceError` where the source of a part of the user's own is gone.
     """
-    sides = [study.baseline.recipe, recipe]
+    near = [nearest] if nearest is not None else []
+    sides = [side.recipe for side in (study.baseline, variant, *near)]
     return digest(
         {
             "recipes": [without_paths(side) for side in sides],
             "revisions": [engine_revision(side) for side in sides],
-            "data": [study.data_fingerprint, _fingerprint(study, recipe, folders)],
+            "data": [_fingerprint(study, side, folders) for side in sides],
+            "beside": [side.name for side in near],  # a finding names it
             "sources": sources_digest(),
             "torch": importlib.metadata.version("torch"),
         }

@@ -11,6 +11,8 @@ from rich.text import Text
 
 from ablate.check.finding import Difference, Finding
 from ablate.check.study import Check
+from ablate.check.words import whole_model
+from ablate.study.study import BASELINE
 
 _STYLES = {"ok": "green"}
 #: Differences of an error that the terminal shows; `as_json` has them all.
@@ -37,6 +39,8 @@ def summary(check: Check) -> str:
     result = f"{errors} of {count} Variants in error" if errors else f"{count} Variants checked, each does what it says"
     if not count:
         result = "nothing was checked"
+    elif check.findings[0].variant == BASELINE:
+        result = f"nothing could be checked: the baseline {check.findings[0].status}"
     left_out = f"; {len(check.skipped)} combinations of Levels that were each checked are left out"
     return f"{check.study}, profile {check.profile}: {result}{left_out if check.skipped else ''}"
 
@@ -62,14 +66,20 @@ def as_json(check: Check) -> dict[str, Any]:
 def _table(check: Check) -> Table:
     table = Table(box=None)
     for heading in ("Variant", "", "what it says", "what differs"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for finding in check.findings:
         changes = check.variants.get(finding.variant, {})
-        says = [f"{field}: {_value(a)} → {_value(b)}" for field, (a, b) in changes.items()]
+        says = [f"{field}: {_side(field, a)} → {_side(field, b)}" for field, (a, b) in changes.items()]
         effects = [*finding.effects, *([finding.note] if finding.note and finding.status == "ok" else [])]
+        if finding.beside and finding.status == "ok":
+            effects.append(f"held beside {finding.beside}, too")
         status = Text(finding.status, _STYLES.get(finding.status, "bold red"))
         table.add_row(Text(finding.variant), status, Text("\n".join(says) or "–"), Text("; ".join(effects) or "–"))
     return table
+
+
+def _side(field: str, value: Any) -> str:
+    return whole_model(field, value) if field == "model" else _value(value)
 
 
 def _value(value: Any) -> str:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ablate.check.comparison import compare, needs_exact
+from ablate.check.bench import BROKEN, Bench, broken
 from ablate.check.finding import Finding
 from ablate.check.known import finding_of, key_of, read_known, write_known
-from ablate.recipe import Recipe
 from ablate.study.designs import variant_name
 from ablate.study.fingerprint import ABSENT
-from ablate.study.study import VISION, ResolvedRecipe, Study, Variant
-
-if TYPE_CHECKING:
-    from ablate.training.probe import Probe
+from ablate.study.study import VISION, Study, Variant
 
 #: (checks made, checks to make, Variant that is next).
 Progress = Callable[[int, int, str], None]
@@ -26,8 +19,6 @@ Progress = Callable[[int, int, str], None]
 _NEEDS_DATA = frozenset(
     {"data.source", "data.test_fraction", "data.val_fraction", "data.split_seed", "data.evaluate_on"}
 )
-#: What a Recipe that cannot be trained raises, and what a part of the user's own does that is not made for its place.
-_BROKEN = (ValueError, TypeError, RuntimeError, AttributeError, LookupError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -39,7 +30,7 @@ class Check:
     variants: Mapping[str, Mapping[str, tuple[object, object]]]
     """Variant -> what it says that it changes: dotted field -> (value in the baseline, value here)."""
     findings: tuple[Finding, ...]
-    """One for each Variant that was checked, in the study's order; one for the baseline where that cannot be built."""
+    """One for each Variant that was checked, in the study's order; the baseline's alone where that is in error."""
     skipped: tuple[str, ...] = ()
     """Variants that combine Levels each of which was checked."""
     notes: tuple[str, ...] = ()
@@ -54,7 +45,9 @@ class Check:
 def check_study(study: Study, *, cache: Path | None = None, progress: Progress | None = None) -> Check:
     """Hold each Variant beside the baseline: it must change what it says, and nothing else.
 
-    Variants of one Level and listed ones are checked, and such others as have a Level that none of these has.
+    Variants of one Level and listed ones are checked, and such others as have a Level that none of these has. One of
+    several Levels is held beside the Variant nearest to it, too: beside the baseline a Level that does nothing, or too
+    much, is hidden by the others.
     ``cache`` is a JSON file that keeps findings, so that a second check takes no time and imports no torch.
     """
     if study.trainable != VISION:
@@ -64,13 +57,21 @@ def check_study(study: Study, *, cache: Path | None = None, progress: Progress |
     notes: list[str] = []
     if study.data_fingerprint == ABSENT:
         chosen, notes = _without_data(study, chosen)
-    keys = {v.name: key_of(study, v.recipe, cache and cache.parent / "fingerprints.json") for v in chosen}
+    nearest, folders = _nearest(study, chosen), cache and cache.parent / "fingerprints.json"
+    keys = {v.name: key_of(study, v, nearest.get(v.name), folders) for v in chosen}
     known = read_known(cache)
     found = {name: finding for name, key in keys.items() if (finding := finding_of(known, key)) is not None}
     left = [v for v in chosen if v.name not in found]
-    new = _probed(study, left, progress) if left else {}
-    # What cannot be built may lack a package or a file, which the keys do not tell.
-    lasting = {keys[name]: f for name, f in new.items() if name in keys and f.status != "cannot be built"}
+    new = _probed(study, left, nearest, progress) if left else {}
+    if study.baseline.name in new:
+        found = {}
+    # What cannot be built or trained may lack a package or a file, which the keys do not tell; and where that is the
+    # nearest Variant, this one was not held beside it.
+    lasting = {
+        keys[name]: f
+        for name, f in new.items()
+        if not f.status.startswith("cannot") and (name not in nearest or f.beside)
+    }
     write_known(cache, lasting)
     found |= new
     findings = [replace(found[v.name], variant=v.name) for v in study.variants if v.name in found]
@@ -105,63 +106,40 @@ def _without_data(study: Study, chosen: list[Variant]) -> tuple[list[Variant], l
     return [v for v in chosen if v.name not in left], notes
 
 
-def _probed(study: Study, variants: list[Variant], progress: Progress | None) -> dict[str, Finding]:
-    bench = _Bench(study)
+def _nearest(study: Study, chosen: list[Variant]) -> dict[str, Variant]:
+    """Variant -> the other one that differs from it by the fewest Levels, where those are fewer than the baseline's.
+
+    Only those count that change fewer Levels, or as many and stand before it, so that no two are held beside each
+    other twice; of several that are as near the last one: in a ladder the rung below, in whatever order it is written.
+    """
+    changed = {v.name: len(_changed_levels(study, v)) for v in chosen}
+    ladder = sorted(chosen, key=lambda v: changed[v.name])
+    nearest: dict[str, Variant] = {}
+    for place, variant in enumerate(ladder):
+        found = min(reversed(ladder[:place]), key=lambda other: _distance(variant, other), default=None)
+        if found is not None and _distance(variant, found) < changed[variant.name]:
+            nearest[variant.name] = found
+    return nearest
+
+
+def _distance(one: Variant, other: Variant) -> int:
+    return sum(level != other.levels[factor] for factor, level in one.levels.items())
+
+
+def _probed(
+    study: Study, variants: list[Variant], nearest: Mapping[str, Variant], progress: Progress | None
+) -> dict[str, Finding]:
+    bench = Bench(study)
     found: dict[str, Finding] = {}
     try:
-        bench.renew()
-    except _BROKEN as error:
-        return {study.baseline.name: _cannot_be_built(error, "; nothing can be held beside it")}
+        bench.probe(study.baseline)
+    except BROKEN as error:
+        return {study.baseline.name: broken(error, "; nothing can be held beside it")}
     for done, variant in enumerate(variants):
         if progress is not None:
             progress(done, len(variants), variant.name)
         try:
-            found[variant.name] = bench.finding(variant)
-        except _BROKEN as error:
-            found[variant.name] = _cannot_be_built(error)
+            found[variant.name] = bench.finding(variant, nearest.get(variant.name))
+        except BROKEN as error:
+            found[variant.name] = broken(error)
     return found
-
-
-def _cannot_be_built(error: Exception, consequence: str = "") -> Finding:
-    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-    return Finding("cannot be built", note=f"{kind}{error}{consequence}")
-
-
-class _Bench:
-    """The baseline's probe, beside which Variants are held."""
-
-    def __init__(self, study: Study) -> None:
-        from ablate.data.sources import load
-        from ablate.training.stand_in import stand_in
-
-        self._recipe = study.baseline.recipe
-        absent = study.data_fingerprint == ABSENT
-        # Variants mostly share their data, and listing a large folder takes longer than all the rest.
-        self._splits = lru_cache(maxsize=2)(stand_in if absent else load)
-        self._baseline: Probe | None = None
-        self._exact: Probe | None = None
-
-    def renew(self) -> None:
-        """Probe the baseline. Raises ValueError where it cannot be trained."""
-        self._baseline, self._exact = self._probe(self._recipe), None
-
-    def finding(self, variant: Variant) -> Finding:
-        """Hold a Variant beside the baseline. Raises ValueError where it cannot be trained."""
-        assert self._baseline is not None
-        other = self._probe(variant.recipe)
-        exact = None
-        if needs_exact(self._baseline, other, variant.changes):
-            self._exact = self._exact or self._probe(self._recipe, double=True)
-            exact = (self._exact, self._probe(variant.recipe, double=True))
-        finding = compare(self._baseline, other, variant.changes, exact)
-        if finding.status == "leak":
-            # It may have changed what lasts as long as this process; Variants after it must not be blamed for that.
-            with contextlib.suppress(*_BROKEN):
-                self.renew()
-        return finding
-
-    def _probe(self, recipe: ResolvedRecipe, *, double: bool = False) -> Probe:
-        from ablate.training.probe import probe
-
-        checked = Recipe.model_validate(recipe)
-        return probe(checked, double=double, splits=self._splits(checked.data))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ablate.check.finding import Difference
 
@@ -26,6 +26,13 @@ def figures(one: float, other: float) -> tuple[str, str]:
         if texts[0] != texts[1]:
             return texts
     return repr(one), repr(other)
+
+
+def whole_model(field: str, value: Any) -> str:
+    """The value of a field; of the whole model only its name, or of one without a name its size."""
+    if field != "model" or not isinstance(value, Mapping):
+        return str(value)
+    return str(value.get("name") or f"a model of the space, dim {value.get('dim')}, depth {value.get('depth')}")
 
 
 def grouped(found: Iterable[Difference]) -> tuple[Difference, ...]:
@@ -96,7 +103,7 @@ def _brief(text: str) -> str:
 def _numbers_and_digests(found: list[Difference]) -> list[str]:
     """Numbers with both sides, and only the names of what is known by a digest; one loss stands for all."""
     if found and found[0].aspect == "loss":
-        order = ("training loss", "loss after one update", "evaluation loss")
+        order = ("training loss", "loss after one update", "evaluation loss", "evaluation loss after two updates")
         first = min(found, key=lambda d: order.index(d.name))
         return [f"{first.name.replace('training loss', 'loss')} {first.before} → {first.after}"]
     counted = [f"{d.name} {d.before} → {d.after}" for d in found if d.name in ("batch size", "updates an epoch")]

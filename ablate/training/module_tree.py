@@ -42,5 +42,11 @@ def _plain(value: Any) -> str | None:
         texts = [_plain(item) for item in value]
         return None if None in texts else f"({', '.join(map(str, texts))})"
     if isinstance(value, functools.partial):
-        return f"{_plain(value.func)} {value.keywords}"
+        given = [*map(_named, value.args), *(f"{name}={_named(v)}" for name, v in value.keywords.items())]
+        return f"{_named(value.func)}({', '.join(given)})"
     return getattr(value, "__name__", None) if inspect.isroutine(value) else None
+
+
+def _named(value: Any) -> str:
+    """What is not plain is told by its own name or its class's: the text that Python has for it holds an address."""
+    return _plain(value) or (value.__name__ if inspect.isclass(value) else type(value).__name__)

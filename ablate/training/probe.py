@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,12 @@ _LOOKED_AT = 64
 #: Pixels that the model sees at once, but for its first four images: with more, a ViT-S would take a minute.
 _PIXELS = 2**18
 _CPU = torch.device("cpu")
+#: The loss in evaluation with the weights and the running statistics of two updates.
+AFTER_TWO = "evaluation loss after two updates"
+
+
+class UntrainableError(ValueError):
+    """A Recipe whose model can be built and whose training cannot begin."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,8 @@ class Probe:
     """``order``, ``training images``, ``targets``, ``held-out images``, ``held-out labels``, ``batch size``,
     ``updates an epoch``."""
     losses: Mapping[str, float]
-    """``evaluation loss`` and ``training loss`` of the first values; ``loss after one update``; all on one batch."""
+    """``evaluation loss`` and ``training loss`` of the first values; ``loss after one update``; `AFTER_TWO`, which
+    alone shows what acts on running statistics, or in evaluation on what is zero at first; all on one batch."""
     norms: Mapping[str, float]
     """``gradient norm`` and ``second gradient norm``, before clipping."""
     rates: str
@@ -81,30 +88,44 @@ def probe(
     Large images are fewer, but at least four. With ``double`` the model computes in float64, whatever the Recipe's
     precision, so that what is the same but for rounding can be told from what is not. ``splits`` are the Recipe's
     images where they are loaded already, or a `stand_in` for them. The global random generator is left as it was.
-    Raises ValueError for a Recipe that cannot be trained.
+    Raises ValueError for a Recipe whose model cannot be built, and `UntrainableError` for one that cannot be trained.
     """
     splits = splits or load(recipe.data)
     with torch.random.fork_rng(devices=[]):
         model = make_model(recipe.model, recipe.data, seed)
-        batch = _batch(recipe, splits, seed)
-        modules, parameters = module_tree(model), _values(model.named_parameters())
-        buffers = _values(model.named_buffers())
-        count = splits.train_images if isinstance(splits, StandIn) else len(splits.train)
-        seen = _cut(batch, recipe.data, images, double)
-        losses, norms, updated, beyond = _updates(recipe, model, seen, seed, double)
-        return Probe(
-            in_space=isinstance(recipe.model, Model),
-            modules=modules,
-            parameters=parameters,
-            buffers=buffers,
-            parameter_count=count_parameters(model),
-            stream=_stream(recipe, splits, batch, seed, count),
-            losses=losses,
-            norms=norms,
-            rates=_rates(recipe, count // recipe.schedule.batch_size),
-            updated=updated,
-            beyond=beyond,
-        )
+        return _begun(recipe, model, splits, seed, images, double)
+
+
+@contextmanager
+def _untrainable() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise UntrainableError(f"{kind}{error}") from error
+
+
+@_untrainable()
+def _begun(recipe: Recipe, model: nn.Module, splits: Splits, seed: int, images: int, double: bool) -> Probe:
+    batch = _batch(recipe, splits, seed)
+    modules, parameters = module_tree(model), _values(model.named_parameters())
+    buffers = _values(model.named_buffers())
+    count = splits.train_images if isinstance(splits, StandIn) else len(splits.train)
+    seen = _cut(batch, recipe.data, images, double)
+    losses, norms, updated, beyond = _updates(recipe, model, seen, seed, double)
+    return Probe(
+        in_space=isinstance(recipe.model, Model),
+        modules=modules,
+        parameters=parameters,
+        buffers=buffers,
+        parameter_count=count_parameters(model),
+        stream=_stream(recipe, splits, batch, seed, count),
+        losses=losses,
+        norms=norms,
+        rates=_rates(recipe, count // recipe.schedule.batch_size),
+        updated=updated,
+        beyond=beyond,
+    )
 
 
 def _batch(recipe: Recipe, splits: Splits, seed: int) -> Batch:
@@ -148,6 +169,24 @@ def _updates(
     """Losses, norms, and the weights after two updates and after one more of a gradient that is far too large."""
     if double:
         model.double()
+    with _default_dtype(torch.float64 if double else torch.get_default_dtype()):
+        return _made(recipe, model, batch, seed, double)
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """For what a forward makes itself (a table, an identity matrix): its dtype is the default one."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _made(
+    recipe: Recipe, model: nn.Module, batch: Batch, seed: int, double: bool
+) -> tuple[dict[str, float], dict[str, float], dict[str, Values], dict[str, Values]]:
     precision = nullcontext() if double else forward_precision(recipe.precision, _CPU)
     parameters = list(model.parameters())
     optimiser, rate = AdamW(model, recipe.optimizer), recipe.optimizer.learning_rate
@@ -155,15 +194,19 @@ def _updates(
     def step() -> float:
         return clip_and_step(parameters, optimiser, recipe.optimizer, rate).item()
 
-    model.eval()
-    with torch.no_grad():
-        losses = {"evaluation loss": mean_loss(model, batch, precision).item()}
-    model.train()
-    norms = {}
+    def evaluated() -> float:
+        model.eval()
+        with torch.no_grad():
+            loss = mean_loss(model, batch, precision).item()
+        model.train()
+        return loss
+
+    losses, norms = {"evaluation loss": evaluated()}, {}
     names = (("training loss", "gradient norm"), ("loss after one update", "second gradient norm"))
     for made, (loss_name, norm_name) in enumerate(names):
         losses[loss_name] = gradient(model, batch, precision, seed, made).item()
         norms[norm_name] = step()
+    losses[AFTER_TWO] = evaluated()
     updated = _state(model)
     for parameter in parameters:
         if parameter.grad is not None:

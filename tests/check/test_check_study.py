@@ -17,6 +17,7 @@ from rich.console import Console
 from ablate.check import Check, Finding, as_json, check_study, render_check
 from ablate.check import known as known_module
 from ablate.check.study import chosen_variants
+from ablate.models.stems.patches import LinearPatches
 from ablate.study.load import load_study
 from ablate.study.study import Study
 from ablate.training import probe as probe_module
@@ -26,6 +27,27 @@ TWO = {
     "head": {"mlp": {"model.head": "mlp"}},
     "position": {"learned": {"model.position": "learned"}, "none": {"model.position": "none"}},
 }
+RUDE = """
+from torch import nn
+
+class Rude(nn.Module):
+    def __init__(self, dim, classes):
+        super().__init__()
+        self.linear = nn.Linear(dim, classes)
+        from ablate.models.stems.patches import LinearPatches
+        LinearPatches.roles = {**LinearPatches.roles, "projection.weight": "ones"}
+
+    def forward(self, x):
+        return self.linear(x)
+
+class Broken(nn.Module):
+    def __init__(self, dim, classes):
+        super().__init__()
+        self.linear = nn.Linear(dim, classes)
+
+    def forward(self, x):
+        return self.linear(x[:, :3])
+"""
 COVERS = {"covers": {"all": {"model.position_covers": "all"}}}
 
 
@@ -35,11 +57,124 @@ def _text(check: Check) -> str:
     return written.getvalue()
 
 
-def test_the_studies_own_levels_do_what_they_say(studies: Path) -> None:
-    """Every Level and every listed Variant of SimpleViT's study on digits is in order."""
-    check = check_study(load_study(studies / "simplevit.yaml", "digits"))
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("ceit", 16),
+        ("deepvit", 4),
+        ("deit", 7),
+        ("families", 10),
+        ("mixers", 10),
+        ("simplevit", 14),
+        ("vit", 14),
+        ("vit-to-ceit", 12),
+    ],
+)
+def test_the_studies_own_levels_do_what_they_say(studies: Path, name: str, count: int) -> None:
+    """Every Level and every listed Variant of the repository's studies on digits is in order."""
+    check = check_study(load_study(studies / f"{name}.yaml", "digits"))
     assert {f.variant: f.status for f in check.findings if f.status != "ok"} == {}
-    assert len(check.findings) == 14
+    assert len(check.findings) == count
+
+
+def test_every_study_of_the_repository_is_checked(studies: Path) -> None:
+    """No study is left out of the test above."""
+    (mark,) = [m for m in test_the_studies_own_levels_do_what_they_say.pytestmark if m.name == "parametrize"]
+    assert sorted(f"{name}.yaml" for name, _ in mark.args[1]) == sorted(p.name for p in studies.glob("*.yaml"))
+
+
+EPS = {"eps": {"larger": {"optimizer.eps": 1e-6}}}
+
+
+def _ladder(*rungs: dict[str, str]) -> dict[str, Any]:
+    return {"design": "listed", "variants": {str(n): {"levels": rung} for n, rung in enumerate(rungs, 1)}}
+
+
+@pytest.mark.parametrize("upwards", [True, False])
+def test_a_dead_rung_of_a_ladder_is_found(study: MakeStudy, upwards: bool) -> None:
+    """A Level that does nothing is an error though it never stands alone; the rungs around it are in order."""
+    rungs = [{"eps": "larger"}, {"eps": "larger", "covers": "all"}, {"eps": "larger", "covers": "all", "head": "mlp"}]
+    loaded = study(TWO | COVERS | EPS, **_ladder(*(rungs if upwards else rungs[::-1])))
+    findings = check_study(loaded).findings if upwards else check_study(loaded).findings[::-1]
+    assert [(f.status, f.beside) for f in findings] == [
+        ("ok", ""),
+        ("no effect", findings[0].variant),
+        ("ok", findings[1].variant),
+    ]
+    note = findings[1].note
+    assert note.startswith(f"beside {findings[0].variant}, the Variant nearest to it: ")
+    assert "readout 'gap' has no token of its own" in note
+    assert [d.name for d in findings[1].problems if d.aspect == "field"] == ["model.position_covers"]
+
+
+def test_a_leak_is_found_behind_a_level_that_may_change_it(
+    study: MakeStudy, beside: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other first weights everywhere do not hide that a head meddles with the stem's, seen from the rung below."""
+    monkeypatch.setattr(LinearPatches, "roles", LinearPatches.roles)
+    beside("rude_head", RUDE)
+    factors = {"init": {"jax": {"model.init": "jax"}}, "head": {"rude": {"model.head": "rude_head:Rude"}}}
+    below, above = check_study(study(factors, **_ladder({"init": "jax"}, {"init": "jax", "head": "rude"}))).findings
+    assert (below.status, above.status, above.beside) == ("ok", "leak", "1")
+    assert [d.name for d in above.problems] == ["stem.projection.weight"]
+
+
+def test_each_variant_is_probed_once(study: MakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rung below costs nothing: its probe is there already."""
+    probed: list[str] = []
+    real = probe_module.probe
+
+    def counted(recipe: Any, **options: Any) -> Any:
+        probed.append(f"{recipe.optimizer.eps} {recipe.model.head.name}")
+        return real(recipe, **options)
+
+    monkeypatch.setattr(probe_module, "probe", counted)
+    check = check_study(study(TWO | EPS, **_ladder({"eps": "larger"}, {"eps": "larger", "head": "mlp"})))
+    assert not check.failed
+    assert probed == ["1e-08 linear", "1e-06 linear", "1e-06 mlp"]
+    assert "held beside 1, too" in _text(check)
+
+
+def test_a_variant_whose_neighbour_failed_is_held_again(
+    study: MakeStudy, beside: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    """Where the rung below cannot be trained, the finding of the one above is not kept."""
+    beside("rude_head", RUDE)
+    factors = EPS | {"head": {"broken": {"model.head": "rude_head:Broken"}, "mlp": {"model.head": "mlp"}}}
+    rungs = {"eps": "larger", "head": "broken"}, {"eps": "larger", "head": "mlp"}
+    check = check_study(study(factors, **_ladder(*rungs)), cache=tmp_path / "checks.json")
+    assert [(f.status, f.beside) for f in check.findings] == [("cannot be trained", ""), ("ok", "")]
+    assert not tmp_path.joinpath("checks.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "base", "words"),
+    [
+        ({"optimizer.eps": 1.0000000001e-8}, {}, "in float32, losses, gradients and updates are those of the baseline"),
+        ({"optimizer.decay": "all"}, {"optimizer.weight_decay": 0.0}, "optimizer.weight_decay is 0"),
+        ({"model.position_covers": "all"}, {}, "readout 'gap' has no token of its own that positions could cover"),
+    ],
+)
+def test_a_level_without_effect_is_told_why(study: MakeStudy, override: Any, base: Any, words: str) -> None:
+    """Where the reason is known, the finding has it; where float32 alone decided, it says that."""
+    (finding,) = check_study(study({"a": {"b": override}}, profile="own", profiles={"own": {"base": base}})).findings
+    assert finding.status == "no effect"
+    assert words in finding.note
+
+
+def test_nothing_is_cut_and_a_whole_model_is_named(study: MakeStudy) -> None:
+    """On a narrow terminal long names are wrapped, and of a model only its name or its size is told."""
+    whole = {"name": "cswin", "embed_dim": 8, "depths": [1, 1, 1, 1], "heads": [1, 1, 1, 1]}
+    check = replace(
+        check_study(study(COVERS)),
+        findings=(Finding("ok", ("x" * 200,), variant="model=" + "cswin" * 10),),
+        variants={"model=" + "cswin" * 10: {"model": ({"dim": 16, "depth": 2, "stem": "patches"}, whole)}},
+    )
+    written = io.StringIO()
+    Console(width=80, file=written).print(render_check(check))
+    assert "…" not in written.getvalue()
+    assert written.getvalue().count("x") == 200
+    assert "model: a model of the space, dim 16, depth 2 → cswin" in _text(check)
 
 
 def test_a_study_without_its_data_is_checked_on_random_images(
@@ -144,10 +279,12 @@ def test_a_combination_stands_in_for_a_level_that_is_nowhere_alone(study: MakeSt
 
 
 def test_a_baseline_that_cannot_be_trained_is_the_one_error(study: MakeStudy) -> None:
-    """Where the baseline cannot be built, that is said once and no Variant is blamed."""
+    """Where the baseline cannot be trained, that is said once and no Variant is blamed."""
     loaded = study(TWO, profile="large", profiles={"large": {"base": {"schedule.batch_size": 5000}}})
-    (finding,) = check_study(loaded).findings
-    assert (finding.variant, finding.status) == ("baseline", "cannot be built")
+    check = check_study(loaded)
+    (finding,) = check.findings
+    assert (finding.variant, finding.status) == ("baseline", "cannot be trained")
+    assert _text(check).rstrip().endswith("nothing could be checked: the baseline cannot be trained")
     assert "schedule.batch_size is 5000" in finding.note
 
 

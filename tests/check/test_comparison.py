@@ -43,12 +43,12 @@ LEVELS = [
     ({"augment.randaug.level": 4.0}, "training images"),
     ({"augment.mixup": "off"}, "training images, targets"),
     ({"optimizer.learning_rate": 1e-3}, "learning rates"),
-    ({"optimizer.beta1": 0.8}, ""),
-    ({"optimizer.beta2": 0.99}, ""),
-    ({"optimizer.eps": 1e-9}, ""),
-    ({"optimizer.weight_decay": 0.05}, ""),
-    ({"optimizer.decay": "all"}, ""),
-    ({"optimizer.clip_norm": 0.1}, ""),
+    ({"optimizer.beta1": 0.8}, "evaluation loss after two updates "),
+    ({"optimizer.beta2": 0.99}, "evaluation loss after two updates "),
+    ({"optimizer.eps": 1e-9}, "other updates"),
+    ({"optimizer.weight_decay": 0.05}, "loss after one update "),
+    ({"optimizer.decay": "all"}, "loss after one update "),
+    ({"optimizer.clip_norm": 0.1}, "loss after one update "),
     ({"schedule.epochs": 4}, "other learning rates"),
     ({"schedule.batch_size": 128}, "batch size 64 → 128; updates an epoch 18 → 9; other learning rates"),
     ({"schedule.warmup_steps": 6}, "other learning rates"),
@@ -116,6 +116,15 @@ def test_rounding_is_no_effect_and_less_than_a_millionth_is_one(make_pair: MakeP
     smaller = make_pair({"model.norm": {"name": "layer_norm", "eps": 1.001e-6}}, {"model.readout": "cls"})
     assert moved.finding().status == "no effect"
     assert smaller.finding().status == "ok"
+
+
+def test_what_only_acts_on_running_statistics_is_an_effect(make_pair: MakePair) -> None:
+    """A batch norm's momentum moves no training loss; the evaluation after two updates shows it."""
+    pair = make_pair({"model.norm.momentum": 0.5}, {"model.norm": "batch_norm"})
+    assert pair.baseline.losses["loss after one update"] == pair.variant.losses["loss after one update"]
+    finding = pair.finding()
+    assert finding.status == "ok"
+    assert "evaluation loss after two updates" in finding.effects[-1]
 
 
 def test_a_bound_that_no_gradient_reaches_is_told_as_one(make_pair: MakePair) -> None:

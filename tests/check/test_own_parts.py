@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from ablate.check import check_study
+from ablate.check import Finding, check_study
 from ablate.models.stems.patches import LinearPatches
 from ablate.study.study import Study
 
@@ -40,6 +41,25 @@ class Untold(Drawing):
     def __init__(self, dim, classes):
         super().__init__(dim, classes)
         self.gain = nn.Parameter(torch.ones(dim))
+"""
+SCALED = """
+import torch
+from torch import nn
+
+class Scaled(nn.Module):
+    def __init__(self, dim, *, in_evaluation: float = 1.0, by: float = 1.0, table: bool = False, held: bool = False):
+        super().__init__()
+        self.linear = nn.Linear(dim, dim)
+        self.in_evaluation, self.by, self.table = in_evaluation, by, table
+        self.ones = (torch.ones(dim), ) if held else ()  # neither a buffer nor a parameter: it stays float32
+
+    def forward(self, x):
+        x = self.linear(x * self.by / self.by)
+        for ones in self.ones:
+            x = x @ torch.diag(ones)
+        if self.table:
+            x = torch.eye(x.shape[1]) @ x
+        return x if self.training else x * self.in_evaluation
 """
 MODEL = """
 import torch
@@ -81,15 +101,21 @@ def test_a_part_that_changes_shared_state_is_a_leak(
     assert after.status == "ok"
 
 
-@pytest.mark.parametrize(("name", "reason"), [("Broken", "RuntimeError: "), ("Untold", "how head.gain is first drawn")])
+@pytest.mark.parametrize(
+    ("name", "status", "reason"),
+    [
+        ("Broken", "cannot be trained", "RuntimeError: "),
+        ("Untold", "cannot be built", "how head.gain is first drawn"),
+    ],
+)
 def test_a_part_that_does_not_work_is_an_error_with_its_reason(
-    study: Callable[..., Study], beside: Any, tmp_path: Path, name: str, reason: str
+    study: Callable[..., Study], beside: Any, tmp_path: Path, name: str, status: str, reason: str
 ) -> None:
-    """A part that cannot be drawn or run is told with what it raised, and tried again by the next check."""
+    """A part that cannot be drawn, or not be run, is told with what it raised, and tried again by the next check."""
     beside("own_head", HEAD)
     loaded = study({"head": {"own": {"model.head": f"own_head:{name}"}, "mlp": {"model.head": "mlp"}}})
     broken, other = check_study(loaded, cache=tmp_path / "checks.json").findings
-    assert broken.status == "cannot be built"
+    assert broken.status == status
     assert reason in broken.note
     assert other.status == "ok"
     assert len(tmp_path.joinpath("checks.json").read_text(encoding="utf-8").split('"status"')) == 2
@@ -134,3 +160,47 @@ def test_a_whole_model_in_place_of_a_point_of_the_space(study: Callable[..., Stu
     (finding,) = check_study(study({"model": {"small": {"model": {"name": "own_model:Small"}}}})).findings
     assert (finding.status, finding.problems) == ("ok", ())
     assert "model: VisionTransformer → Small" in finding.effects
+
+
+def _scaled(study: Callable[..., Study], override: dict[str, Any], **base: Any) -> Finding:
+    """The finding of one Level of the feed-forward `Scaled`."""
+    profile = {
+        "own": {"base": {"model.feed_forward": {"name": "own_scaled:Scaled", **base.pop("options", {})}, **base}}
+    }
+    (finding,) = check_study(study({"own": {"x": override}}, profile="own", profiles=profile)).findings
+    return finding
+
+
+def test_what_acts_in_evaluation_alone_is_an_effect(study: Callable[..., Study], beside: Any) -> None:
+    """A scale that only evaluation has shows, though a head of zeros hides it at first."""
+    beside("own_scaled", SCALED)
+    finding = _scaled(study, {"model.feed_forward.in_evaluation": 3.0}, **{"model.head": "zero_linear"})
+    assert finding.status == "ok"
+    assert "evaluation loss after two updates" in finding.effects[-1]
+
+
+def test_rounding_before_a_batch_norm_is_no_effect(study: Callable[..., Study], beside: Any) -> None:
+    """A bias before a batch norm has rounding for a gradient; what AdamW and the statistics make of it is none."""
+    beside("own_scaled", SCALED)
+    base = {"model.norm": "batch_norm", "optimizer.learning_rate": 0.1, "optimizer.eps": 1e-9}
+    finding = _scaled(study, {"model.feed_forward.by": 3.0}, **base)
+    assert finding.status == "no effect"
+
+
+def test_a_table_made_in_forward_is_float64_there(study: Callable[..., Study], beside: Any) -> None:
+    """A matrix of the default dtype is no error in float64, where rounding is told from an effect."""
+    beside("own_scaled", SCALED)
+    finding = _scaled(study, {"model.feed_forward.by": 3.0}, options={"table": True})
+    assert (finding.status, "float" in finding.note) == ("no effect", False)
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_what_float64_cannot_compute_float32_decides(study: Callable[..., Study], beside: Any) -> None:
+    """A part that only float32 can run is compared there, to the last bit, and the finding says so."""
+    beside("own_scaled", SCALED)
+    finding = _scaled(study, {"model.feed_forward.by": 3.0}, options={"held": True})
+    assert finding.status == "ok"
+    assert "told by float32" in finding.note
+    finding = _scaled(study, {"model.feed_forward.by": 2.0}, options={"held": True})
+    assert finding.status == "no effect"
+    assert finding.note.startswith("in float32, ")

@@ -53,6 +53,7 @@ def test_the_overview_names_every_panel() -> None:
     assert "class token: attention of block 2 (90 % of it on the patches), and rollout of blocks 1 to 2" in found
     assert "head 1\nlargest 2.0 × mean" in found
     assert "head 2\nlargest 3.3 × mean" in found
+    assert "largest of the map, over the input: the stronger the colour, the more weight" in found
     assert {"input", "over the input", "1 (2 × 3)", "2 (2 × 3)", "0", "largest of the map"} <= set(found)
 
 
@@ -152,3 +153,12 @@ def test_a_map_of_zeros_is_drawn_and_said() -> None:
     zeros = np.zeros((1, 2, 3))
     found = texts(overview(seen(readings=(Reading("class token", zeros, None),), no_rollout="it is not known")))
     assert "head 1\n0 everywhere" in found
+
+
+def test_reasons_and_notes_are_in_the_picture() -> None:
+    """Why there is no attention stands below the features; a note is the last line of the title."""
+    found = texts(overview(seen(readings=(), no_attention="its tokens are mixed by TokenMLP")))
+    assert "no attention: its tokens are mixed by TokenMLP" in found
+    assert any(
+        text.endswith("Trial 0123456789ab\nnot all is shown") for text in texts(overview(seen(note="not all is shown")))
+    )

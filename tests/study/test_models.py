@@ -149,6 +149,10 @@ BASE_MISTAKES = {
         "model 'timm/vit_tiny_patch16_224' has no option 'dpeth'",
     ),
     "what the data decide": ("{name: timm/vit_tiny_patch16_224, ¦num_classes: 2}", "the data section decides it"),
+    "what the data decide, of one whose source does not tell its options": (
+        "{name: timm/caformer_m36, ¦img_size: 64}",
+        "model 'timm/caformer_m36' takes no option 'img_size' here: the data section decides it",
+    ),
     "module of no model": ("nowhere:Net", "cannot find the module 'nowhere'"),
     "dotted without a preset": ("{¦mixer.heads: 2}", "in the base each field stands in its section"),
 }

@@ -6,6 +6,7 @@ import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from ablate.data.sources import load
 from ablate.models.build import make_model
 from ablate.recipe import Recipe
 from ablate.training.module_tree import module_tree
-from ablate.training.probe import probe
+from ablate.training.probe import UntrainableError, probe
 from ablate.training.stand_in import stand_in
 
 
@@ -99,8 +100,8 @@ def test_double_precision_is_the_same_computation(recipe: Recipe) -> None:
 def test_what_cannot_be_trained_cannot_be_probed(
     make_recipe: Callable[..., Recipe], field: str, value: int, reason: str
 ) -> None:
-    """A batch larger than the data, or a warm-up longer than the training, is a ValueError here as there."""
-    with pytest.raises(ValueError, match=reason):
+    """A batch larger than the data, or a warm-up longer than the training, is an error here as there."""
+    with pytest.raises(UntrainableError, match=reason):
         probe(make_recipe(**{field: value}))
 
 
@@ -129,6 +130,29 @@ def test_a_probe_does_not_import_the_compiler() -> None:
     code = "import sys, ablate.training.probe; assert not any(m.startswith('torch._dynamo') for m in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_is_bound_to_a_function_is_told_without_its_address() -> None:
+    """Arguments of a partial are told by value, else by their own name or their class's: twice the same text."""
+
+    class Own:
+        pass
+
+    def told() -> str:
+        module = nn.Module()
+        module.act = partial(F.pad, (1, 1), mode="reflect", value=Own())
+        return module_tree(module)[":act"]
+
+    assert told() == told() == "pad((1, 1), mode='reflect', value=Own)"
+    module = nn.Module()
+    module.norm = partial(nn.LayerNorm, eps=1e-6)
+    assert module_tree(module)[":norm"] == "LayerNorm(eps=1e-06)"
+
+
+def test_float64_leaves_the_default_dtype_as_it_was(recipe: Recipe) -> None:
+    """What a caller makes afterwards is float32 as before."""
+    probe(recipe, double=True)
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_a_module_tells_its_plain_values() -> None:

@@ -28,8 +28,8 @@ _OPACITY = 0.75
 _METADATA: dict[str, Any] = {"Software": None}
 #: Below this sum of the weights it is said that some lie on prefix tokens.
 _ALL = 0.995
-#: Between two pictures, and heights of the words above one, of a heading and of the title, inches.
-_GAP, _WORDS, _HEADING, _TITLE = 0.08, 0.3, 0.2, 0.36
+#: Between two pictures, and heights of the words above one, a heading, the title and one more line of it, inches.
+_GAP, _WORDS, _HEADING, _TITLE, _LINE = 0.08, 0.3, 0.2, 0.36, 0.13
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,10 @@ class Seen:
     """Why there is no rollout; empty where there is one."""
     features: tuple[Array, ...]
     """(rows, columns, D) after each block or stage."""
+    note: str = ""
+    """What else the title has to say of the attention; empty where there is nothing."""
+    no_attention: str = ""
+    """Why there are no readings though they were asked for; empty where there are some, or were not wanted."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +89,20 @@ def draw(seen: Seen, width: float = DOUBLE) -> Figure:
     line = (width / COLUMNS - _GAP) * seen.image.shape[0] / seen.image.shape[1] + _WORDS
     heights = [_HEADING + line * count for count in lines]
     if seen.readings:
+        heights.append(2 * _HEADING)
+    elif seen.no_attention:
         heights.append(_HEADING)
-    figure = new_figure(width, sum(heights) + _TITLE)
-    figure.suptitle(f"{label(seen.title, 110)}\n{label(seen.subtitle, 110)}", x=0.01, ha="left", fontsize=7.5)
+    title = [label(words, 110) for words in (seen.title, seen.subtitle, seen.note) if words]
+    figure = new_figure(width, sum(heights) + _TITLE + (_LINE if seen.note else 0))
+    figure.suptitle("\n".join(title), x=0.01, ha="left", fontsize=7.5)
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, (heading, found), count in zip(parts, sections, lines, strict=False):
         part.suptitle(label(heading, 130), x=0.01, ha="left", fontsize=7, color=GREY)
         _draw_section(part, found, count, seen.image)
     if seen.readings:
-        _draw_scale(parts[-1], seen)
+        _draw_scales(parts[-1], seen)
+    elif seen.no_attention:
+        parts[-1].text(0.01, 0.5, label(f"no attention: {seen.no_attention}", 130), va="center", fontsize=SMALL)
     return figure
 
 
@@ -202,17 +211,25 @@ def _largest(values: Array) -> str:
     return f"largest {values.max() / mean:.1f} × mean" if mean > 0 else "0 everywhere"
 
 
-def _draw_scale(part: SubFigure, seen: Seen) -> None:
+def _draw_scales(part: SubFigure, seen: Seen) -> None:
     """What the colours mean, below everything, and why there is no rollout."""
     signed = any(reading.heads.min() < 0 for reading in seen.readings)
-    axes = part.add_axes((0.065, 0.35, 0.2, 0.3))
-    axes.imshow(np.linspace(0, 1, 256)[None], cmap=SIGNED if signed else SHARES, aspect="auto")
-    axes.set_axis_off()
-    ends: dict[str, Any] = {"transform": axes.transAxes, "fontsize": SMALL, "va": "center"}
-    axes.text(-0.03, 0.5, "−largest" if signed else "0", ha="right", **ends)
+    from_0_to_1 = np.linspace(0, 1, 256)[None]
     words = "largest of the map"
     if seen.no_rollout:
         words += f"; no rollout: {label(seen.no_rollout, 120)}"
+    coloured = mpl.colormaps[SIGNED if signed else SHARES](from_0_to_1)
+    _draw_scale(part, 0.6, coloured, signed, words)
+    tint = _tint(2 * from_0_to_1 - 1 if signed else from_0_to_1)
+    _draw_scale(part, 0.1, tint, signed, "largest of the map, over the input: the stronger the colour, the more weight")
+
+
+def _draw_scale(part: SubFigure, bottom: float, colours: Array, signed: bool, words: str) -> None:
+    axes = part.add_axes((0.065, bottom, 0.2, 0.25))
+    axes.imshow(colours, aspect="auto")
+    axes.set_axis_off()
+    ends: dict[str, Any] = {"transform": axes.transAxes, "fontsize": SMALL, "va": "center"}
+    axes.text(-0.03, 0.5, "−largest" if signed else "0", ha="right", **ends)
     axes.text(1.03, 0.5, words, ha="left", **ends)
 
 
