@@ -70,6 +70,13 @@ def test_the_readmes_mistake_is_told_as_shown(place, readme):
     assert place.ablate("run", "study.yaml", code=2).err == shown + "\n"
 
 
+def test_the_readmes_links_lead_somewhere(readme):
+    """Every relative link and picture is a file of the repository."""
+    targets = {t for t in re.findall(r"\]\(([^)#]+)\)", readme) if "://" not in t}
+    assert len(targets) > 15
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
 def test_continuous_integration_runs_the_readmes_test_command(readme):
     """`.ci/run` takes the test command out of the README with its own sed, and gets what stands there."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
