@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,9 @@ from ablate.presets import PRESETS
 from ablate.recipe import Data, Model, WholeModel
 from ablate.recipe.recipe import AnyModel
 from ablate.study.checking import findings
-from ablate.study.document import parse_value
+from ablate.study.document import parse_setting
 from ablate.study.errors import StudyError
+from ablate.study.load import find_modules_in
 from ablate.study.models import spelled_out
 from ablate.study.overrides import OverrideError, differences, flatten
 
@@ -91,21 +91,17 @@ def resolve_model(name: str, sets: Sequence[str] = ()) -> Model | WholeModel:
 
     The working folder is put at the end of `sys.path`, where a module of the user's own is found.
     """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
+    find_modules_in(Path.cwd())
     changes = {}
     for text in sets:
-        field, separator, value = text.partition("=")
-        if not separator:
-            raise ModelError(f"--set takes field=value, not {text!r}")
-        field = field.strip().removeprefix("model.")
+        try:
+            field, value = parse_setting(text)
+        except StudyError as error:
+            raise ModelError(str(error)) from None
+        field = field.removeprefix("model.")
         if field in ("name", "preset"):
             raise ModelError(f"--set {text}: another model is not a change of {name}; ask for it by its name")
-        try:
-            changes[field] = parse_value(value)
-        except StudyError as error:
-            raise ModelError(f"--set {text}: {error}") from None
+        changes[field] = value
     tree = {"preset": name, **changes} if name in PRESETS else {"name": name, **changes} if changes else name
     try:
         return TypeAdapter(AnyModel).validate_python(spelled_out(tree))

@@ -15,6 +15,7 @@ from ablate.study.fingerprint import ABSENT
 from ablate.study.overrides import flatten
 from ablate.study.study import Study, Trial
 from ablate.tracking.record import Record
+from ablate.wording import brief
 
 State = Literal["new", "running", "interrupted", "finished", "failed"]
 
@@ -100,7 +101,7 @@ def render_plan(plan: Plan) -> RenderableType:
         table.add_column(heading, justify="right" if heading in _COUNTS else "left", overflow="fold")
     for variant in study.variants:
         states: list[str] = [plan.states[t.id] for t in study.trials if t.variant == variant.name]
-        changes = [f"{field}: {_short(a)} → {_short(b)}" for field, (a, b) in variant.changes.items()]
+        changes = [f"{field}: {brief(a)} → {brief(b)}" for field, (a, b) in variant.changes.items()]
         begun = states.count("running") + states.count("interrupted")
         counts = (states.count("new"), begun, states.count("finished"), states.count("failed"))
         table.add_row(Text(variant.name), Text("\n".join(changes) or "–"), *map(str, counts))
@@ -133,15 +134,9 @@ def render_recipes(study: Study) -> RenderableType:
     for variant in study.variants:
         for field, value in flatten(variant.recipe):
             style = "bold" if field in variant.changes else ""
-            table.add_row(Text(variant.name), Text(field), Text(_short(value), style))
+            table.add_row(Text(variant.name), Text(field), Text(brief(value), style))
         table.add_section()
     return table
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k}: {_short(v)}" for k, v in value.items()) + "}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def duration(seconds: float) -> str:

@@ -44,6 +44,13 @@ def shown(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
+def brief(value: Any) -> str:
+    """A value in a table: a number in its shortest digits, a mapping in one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k}: {brief(v)}" for k, v in value.items()) + "}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def type_name(value: Any) -> str:
     """What a value is, in YAML's words."""
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}

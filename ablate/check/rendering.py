@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -13,6 +12,7 @@ from ablate.check.finding import Difference, Finding
 from ablate.check.study import Check
 from ablate.check.words import whole_model
 from ablate.study.study import BASELINE
+from ablate.wording import brief
 
 _STYLES = {"ok": "green"}
 #: Differences of an error that the terminal shows; `as_json` has them all.
@@ -79,14 +79,7 @@ def _table(check: Check) -> Table:
 
 
 def _side(field: str, value: Any) -> str:
-    return whole_model(field, value) if field == "model" else _value(value)
-
-
-def _value(value: Any) -> str:
-    """As in a plan: a part by its name and what differs from its defaults."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k}: {_value(v)}" for k, v in value.items()) + "}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return whole_model(field, value) if field == "model" else brief(value)
 
 
 def _error(finding: Finding) -> list[str]:

@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-#: q_BANE -> what a relative position adds to the attention logits, (B, A, N, N).
-Bias = Callable[[Tensor], Tensor]
+from ablate.models.scaled_dot_product import Bias
 
 
 class Block(nn.Module):

@@ -67,8 +67,7 @@ class VisionTransformer(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Logits, (B, K), in the images' precision: the mean of its heads' where there are two (DeiT, section 4)."""
-        logits = self.forward_heads(images_BCHW)
-        return logits[0] if len(logits) == 1 else torch.stack(logits).mean(0)
+        return _mean(self.forward_heads(images_BCHW))
 
     def forward_heads(self, images_BCHW: Tensor) -> tuple[Tensor, ...]:
         """The logits of each head, (B, K): the class token's and, if there is one, the distillation token's."""
@@ -98,8 +97,7 @@ class VisionTransformer(nn.Module):
                 tokens_BND = block(tokens_BND, bias)
             after_block.append(tokens_BND)
         representation = self._represent(tokens_BND, tuple(after_block))
-        logits = self._read(representation, images_BCHW.dtype)
-        mean_BK = logits[0] if len(logits) == 1 else torch.stack(logits).mean(0)
+        mean_BK = _mean(self._read(representation, images_BCHW.dtype))
         return mean_BK, Intermediates(tuple(after_block), tuple(weights) if attention_weights else None, representation)
 
     def _embed(self, images_BCHW: Tensor) -> Tensor:
@@ -145,6 +143,11 @@ class VisionTransformer(nn.Module):
             return (self.head(representation).to(dtype),)
         class_BD, distillation_BD = representation.unbind(1)
         return self.head(class_BD).to(dtype), self.distilled_head(distillation_BD).to(dtype)
+
+
+def _mean(logits: tuple[Tensor, ...]) -> Tensor:
+    """The mean of the heads' logits, (B, K)."""
+    return logits[0] if len(logits) == 1 else torch.stack(logits).mean(0)
 
 
 def count_parameters(model: nn.Module) -> int:

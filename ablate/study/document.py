@@ -76,6 +76,17 @@ def read_document(path: Path) -> Document:
     return Document(path, tree, reader.places, reader.numbers)
 
 
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Field and value of a ``--set field=value``. Raises `StudyError` for what is none."""
+    field, separator, value = text.partition("=")
+    if not separator or not field.strip():
+        raise StudyError(Problem(f"--set takes field=value, not {text!r}"))
+    try:
+        return field.strip(), parse_value(value)
+    except StudyError as error:
+        raise StudyError(Problem(f"--set {text}: {error}")) from None
+
+
 def parse_value(text: str) -> Any:
     """One YAML value, as in ``--set schedule.epochs=3``. Raises `StudyError`."""
     node = _compose(text, None)

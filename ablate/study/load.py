@@ -15,7 +15,7 @@ from ablate.recipe import Data
 from ablate.study import identity
 from ablate.study.bases import BaseRecipe, UserRecipe, VisionRecipe
 from ablate.study.checking import findings
-from ablate.study.document import Document, parse_value, read_document
+from ablate.study.document import Document, parse_setting, read_document
 from ablate.study.errors import Problem, StudyError
 from ablate.study.fingerprint import fingerprint
 from ablate.study.published import published_columns
@@ -47,7 +47,7 @@ def load_study(
     document = read_document(path)
     spec = _validated(document)
     scope = _scope(spec, document, profile)
-    _find_modules_beside(path)
+    find_modules_in(path.parent)
     revision = _revision(scope)
     base = _base(scope, sets)
     factors = resolve_factors(scope)
@@ -95,10 +95,11 @@ def _scope(spec: StudyFile, document: Document, asked: str | None) -> Scope:
     return Scope(spec, spec.profiles[name], name, document)
 
 
-def _find_modules_beside(path: Path) -> None:
-    folder = str(path.parent.resolve())
-    if folder not in sys.path:
-        sys.path.append(folder)
+def find_modules_in(folder: Path) -> None:
+    """Let modules of the user's own be found in a folder: last, so that they shadow no other."""
+    place = str(folder.resolve())
+    if place not in sys.path:
+        sys.path.append(place)
     importlib.invalidate_caches()  # a module may have been written since Python last looked
 
 
@@ -108,14 +109,8 @@ def _base(scope: Scope, sets: Sequence[str]) -> BaseRecipe:
     if scope.profile.base:
         base = base.changed(scope.profile.base, scope.document, scope.in_profile("base")).checked()
     for text in sets:
-        field, separator, value = text.partition("=")
-        if not separator or not field.strip():
-            raise StudyError(Problem(f"--set takes field=value, not {text!r}"))
-        try:
-            parsed = parse_value(value)
-        except StudyError as error:
-            raise StudyError(Problem(f"--set {text}: {error}")) from None
-        base = base.changed({field.strip(): parsed}, None, (f"--set {text}",))
+        field, value = parse_setting(text)
+        base = base.changed({field: value}, None, (f"--set {text}",))
     return base.checked()
 
 
@@ -185,13 +180,15 @@ class _Fingerprints:
 
 def _trials(study: Study, revision: str | None, fingerprints: _Fingerprints) -> tuple[Trial, ...]:
     trials = []
+    # Once a Variant, not once a Trial: the sources of parts of the user's own are read for it.
+    revisions = {v.name: revision or identity.engine_revision(v.recipe) for v in study.variants}
     for seed in study.seeds:
         for variant in study.variants:
             key = identity.trial_id(
                 variant.recipe,
                 seed,
                 trainable=study.trainable,
-                revision=revision or identity.engine_revision(variant.recipe),
+                revision=revisions[variant.name],
                 data_fingerprint=fingerprints.of(variant.recipe),
             )
             trials.append(Trial(key, variant.name, seed, variant.recipe))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ablate.models.init import Draw, torch_uniform
 from ablate.models.mixers.self_attention import SelfAttention
+from ablate.models.scaled_dot_product import Bias, attention_logits
 
 
 class HeadMixing(nn.Conv2d):
@@ -58,19 +59,19 @@ class ReAttention(SelfAttention):
         if last_blocks is None or block >= depth - last_blocks:
             self.theta = HeadMixing(heads)
             self.norm = nn.BatchNorm2d(heads) if norm == "batch" else None
-        self.gain = self.scale if rescale else 1.0
+        self.gain = (dim // heads) ** -0.5 if rescale else 1.0
 
-    def forward(self, tokens_BND: Tensor, bias: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    def forward(self, tokens_BND: Tensor, bias: Bias | None = None) -> Tensor:
         """The tokens after mixing, (B, N, D); ``bias`` as in `SelfAttention`."""
         if self.theta is None:
             return super().forward(tokens_BND, bias)
         return self.forward_with_weights(tokens_BND, bias)[0]
 
-    def _weights(self, q_BANE: Tensor, k_BANE: Tensor, bias: Callable[[Tensor], Tensor] | None) -> Tensor:
+    def _weights(self, q_BANE: Tensor, k_BANE: Tensor, bias: Bias | None) -> Tensor:
         """The maps that v is multiplied with. Behind Theta their rows sum to no fixed number, and some are negative."""
         if self.theta is None:
             return super()._weights(q_BANE, k_BANE, bias)
-        logits_BANN = self._logits(q_BANE, k_BANE, bias)
+        logits_BANN = attention_logits(q_BANE, k_BANE, bias)
         # At the start all weights are close to 1 / N, and the norm magnifies their differences, which half
         # precision would have rounded away: these small sums stay in the parameters' precision.
         with torch.autocast(logits_BANN.device.type, enabled=False):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ablate.models.scaled_dot_product import Bias, attend, attention_weights
 
 
 class SelfAttention(nn.Module):
@@ -30,31 +30,17 @@ class SelfAttention(nn.Module):
         if heads < 1 or dim % heads:
             raise ValueError(f"{heads} attention heads do not divide the width, dim {dim}")
         self.heads = heads
-        self.scale = (dim // heads) ** -0.5
         # One matrix product for all three is faster than three; its rows are q, then k, then v.
         self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.out = nn.Linear(dim, dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, tokens_BND: Tensor, bias: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """The tokens after mixing, (B, N, D).
-
-        Which kernel computes it is no option of the Recipe: the formula is one, the results differ by
-        rounding. The CPU's fused kernel is up to ten times slower than the formula written out in half
-        precision, and up to twice as fast in full precision; on a GPU the fused one serves both.
-        """
+    def forward(self, tokens_BND: Tensor, bias: Bias | None = None) -> Tensor:
+        """The tokens after mixing, (B, N, D)."""
         q_BANE, k_BANE, v_BANE = self._project(tokens_BND)
-        if q_BANE.device.type == "cpu" and q_BANE.dtype in (torch.bfloat16, torch.float16):
-            mixed_BANE = self._weights(q_BANE, k_BANE, bias) @ v_BANE
-        else:
-            # The kernel refuses a bias of another type than q, which a float32 table under autocast would be.
-            added_BANN = None if bias is None else bias(q_BANE * self.scale).to(q_BANE.dtype)
-            mixed_BANE = F.scaled_dot_product_attention(q_BANE, k_BANE, v_BANE, attn_mask=added_BANN, scale=self.scale)
-        return self._merge(mixed_BANE)
+        return self._merge(attend(q_BANE, k_BANE, v_BANE, bias))
 
-    def forward_with_weights(
-        self, tokens_BND: Tensor, bias: Callable[[Tensor], Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward_with_weights(self, tokens_BND: Tensor, bias: Bias | None = None) -> tuple[Tensor, Tensor]:
         """As `forward`, and the attention weights, (B, A, N queries, N keys), of which each row sums to 1."""
         q_BANE, k_BANE, v_BANE = self._project(tokens_BND)
         weights_BANN = self._weights(q_BANE, k_BANE, bias)
@@ -65,13 +51,8 @@ class SelfAttention(nn.Module):
         qkv = self.qkv(tokens_BND).view(B, N, 3, self.heads, D // self.heads)
         return qkv.permute(2, 0, 3, 1, 4).unbind(0)
 
-    def _weights(self, q_BANE: Tensor, k_BANE: Tensor, bias: Callable[[Tensor], Tensor] | None) -> Tensor:
-        return self._logits(q_BANE, k_BANE, bias).softmax(-1)
-
-    def _logits(self, q_BANE: Tensor, k_BANE: Tensor, bias: Callable[[Tensor], Tensor] | None) -> Tensor:
-        scaled_BANE = q_BANE * self.scale
-        logits_BANN = scaled_BANE @ k_BANE.transpose(-2, -1)
-        return logits_BANN if bias is None else logits_BANN + bias(scaled_BANE)
+    def _weights(self, q_BANE: Tensor, k_BANE: Tensor, bias: Bias | None) -> Tensor:
+        return attention_weights(q_BANE, k_BANE, bias)
 
     def _merge(self, mixed_BANE: Tensor) -> Tensor:
         merged: Tensor = self.dropout(self.out(mixed_BANE.transpose(1, 2).flatten(2)))
