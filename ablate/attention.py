@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ablate.data.batches import normalise
+from ablate.data.augmenting import normalise
 from ablate.data.errors import DataError
-from ablate.data.folder import FolderImages, listing
+from ablate.data.folder import FolderImages
 from ablate.data.image_sets import ImageSet, MemoryImages
+from ablate.data.listing import listing
 from ablate.data.sources import load
 from ablate.models.attention_maps import NoAttentionError, attention, intermediate_layers
 from ablate.models.readouts.layer_wise_cls import LayerWiseClassToken

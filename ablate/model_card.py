@@ -15,7 +15,7 @@ from rich.text import Text
 from ablate.parts import KINDS
 from ablate.presets import PRESETS
 from ablate.recipe import Data, Model, WholeModel
-from ablate.recipe.recipe import AnyModel
+from ablate.recipe.any_model import AnyModel
 from ablate.study.checking import findings
 from ablate.study.document import parse_setting
 from ablate.study.errors import StudyError

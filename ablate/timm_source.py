@@ -28,6 +28,7 @@ DECIDED_ELSEWHERE: Set[str] = (
 )
 _BUILDER = "build_model_with_cfg"
 _ENTRY = re.compile(r"^@register_model\s*\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
+_OPTIMIZER = re.compile(r"^\s+name='(\w+)',$", re.MULTILINE)
 _PLAIN: Mapping[str, Any] = {plain.__name__: plain for plain in (int, float, bool, str)}
 #: Annotations that a study is held to; timm's others, `Tuple[int, ...]` for one, often say less than it takes.
 _TYPES: Mapping[str, Any] = {**_PLAIN, **{f"Optional[{name}]": plain | None for name, plain in _PLAIN.items()}}
@@ -46,6 +47,14 @@ def timm_version() -> str:
 def model_names() -> tuple[str, ...]:
     """All models of the timm that is installed, sorted. Raises `PartError` where none is."""
     return tuple(sorted(_modules()))
+
+
+@cache
+def optimizer_names() -> tuple[str, ...]:
+    """The optimizers of timm's factory, sorted, without those that need Apex or bitsandbytes. Raises `PartError`."""
+    timm_version()
+    source = (_folder().parent / "optim" / "_optim_factory.py").read_text(encoding="utf-8")
+    return tuple(sorted({name for name in _OPTIMIZER.findall(source) if not name.startswith(("fused", "bnb"))}))
 
 
 @cache

@@ -9,7 +9,26 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from ablate.parts import KINDS, PartError
-from ablate.recipe import Data, InceptionCrop, MixUp, Model, Part, RandAugment, Recipe, Section, resolve_part
+from ablate.recipe import (
+    ColorJitter,
+    CutMix,
+    Data,
+    Distillation,
+    Ema,
+    Erasing,
+    InceptionCrop,
+    LinearScaling,
+    MixUp,
+    Model,
+    Part,
+    RandAugment,
+    Recipe,
+    Section,
+    Teacher,
+    decisive,
+    resolve_part,
+)
+from ablate.recipe.section import JUDGING, NEUTRAL
 from ablate.study.document import read_document
 
 STARTER = Path(__file__).parents[1] / "ablate" / "study" / "starter.yaml"
@@ -86,19 +105,34 @@ def _sections() -> set[type[Section]]:
 
 
 def _defaults(section: type[BaseModel]) -> dict[str, object]:
-    return {name: field.default for name, field in section.model_fields.items() if not field.is_required()}
+    fields = {n: field for n, field in section.model_fields.items() if not {NEUTRAL, JUDGING} & set(field.metadata)}
+    return {name: field.default for name, field in fields.items() if not field.is_required()}
 
 
 def test_only_sections_that_can_be_off_have_defaults() -> None:
     """No default hides in the Recipe itself: what a study does not say stands in a section it asked for by name."""
     with_defaults = {cls.__name__ for cls in _sections() if _defaults(cls)}
-    assert with_defaults == {cls.__name__ for cls in (InceptionCrop, RandAugment, MixUp)} | {"Schedule", "Model"}
+    augment = {InceptionCrop, ColorJitter, RandAugment, Erasing, MixUp, CutMix}
+    others = {LinearScaling, Ema, Teacher, Distillation}
+    assert with_defaults == {cls.__name__ for cls in augment | others} | {"Schedule", "Model"}
 
 
 def test_what_a_model_leaves_unsaid_does_nothing() -> None:
     """The defaults of the model's fields add nothing to a plain pre-norm transformer."""
     nothing = {"position_at": "stem", "layer_scale": "off", "branch_factor": 1.0, "stochastic_depth": 0.0}
     assert _defaults(Model) == nothing
+
+
+def test_what_is_switched_off_is_no_part_of_what_decides(tree: dict[str, Any]) -> None:
+    """A field that does nothing is left out, at any depth; one that does something stays; what only judges never is."""
+    resolved = Recipe.model_validate(tree).resolved()
+    kept = decisive(resolved)
+    assert {"loss", "ema", "judge", "distillation", "compute"} & kept.keys() == set()
+    assert "cutmix" not in kept["augment"]
+    assert "operations" not in decisive({"augment": {"randaug": {"operations": "big_vision", "layers": 2}}})["augment"]
+    assert decisive({"loss": {"kind": "softmax", "label_smoothing": 0.1}}) == {"loss": {"label_smoothing": 0.1}}
+    average = {"decay": 0.9, "warmup": False}
+    assert decisive({"ema": average, "judge": "ema"}) == {"ema": average}
 
 
 def test_every_field_says_what_it_is() -> None:

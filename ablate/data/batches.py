@@ -1,16 +1,15 @@
 """Batches for training and for evaluation: order, augmentation, normalisation, targets.
 
-Crop, flip and RandAugment act on uint8 images, in this order; then pixels are normalised and mixed. The draws of
-crop, flip, RandAugment and MixUp (per image) are keyed by (seed, purpose, epoch, image), not by the step:
-a Variant with another batch size shows the same image in the same way in the same epoch. Only MixUp's
-partner, and its share where one is drawn for the whole batch, depend on the batch.
+The crop acts as images are read, the other augmentations of single images on uint8 batches on the device; then pixels
+are normalised, erased and mixed. Draws for an image are keyed by (seed, purpose, epoch, image), not by the step:
+a Variant with another batch size shows the same image in the same way in the same epoch. Only an image's partner in
+mixing, and what is drawn for a whole batch, depend on the batch. Several processes that share a batch (`Shard`) see,
+together, the very batch that one would.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,17 +18,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ablate import draws
+from ablate.data.augmenting import Augmenter, normalise
 from ablate.data.crop import inception_boxes
 from ablate.data.errors import DataError
 from ablate.data.image_sets import ImageSet
-from ablate.data.mixup import mix, shares
-from ablate.data.randaugment import RandAugmenter
+from ablate.data.mixing import Mixer
+from ablate.data.order import Shard, keys, repeated, shuffled
+from ablate.data.reading import read_ahead
 from ablate.recipe import Augment, Data
 
 _CPU = torch.device("cpu")
-_READ_AHEAD = 2
-"""Batches decoded while another is in use, for sources that read files."""
 _AT_ONCE = 2**22
 """Pixel values augmented in one go where images lie in memory; below some thousands of images, what each
 operation costs to start is most of its time."""
@@ -48,6 +46,25 @@ class Batch:
     indices: Tensor
     """(B,) int64, stable in the whole source."""
 
+    def rows(self, chosen: slice) -> Batch:
+        """Some of its rows."""
+        return Batch(self.images[chosen], self.targets[chosen], self.labels[chosen], self.indices[chosen])
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Positions in the training set, and which time each comes in its batch."""
+
+    positions: Tensor
+    repeats: Tensor
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def split(self, size: int) -> Iterator[_Rows]:
+        """In pieces."""
+        return map(_Rows, self.positions.split(size), self.repeats.split(size))
+
 
 class TrainBatches:
     """Epochs of augmented batches; any step of any epoch can be had without those before it.
@@ -64,6 +81,7 @@ class TrainBatches:
         seed: int,
         batch_size: int,
         device: torch.device = _CPU,
+        shard: Shard = Shard(),  # noqa: B008 - frozen
     ) -> None:
         if batch_size > len(train_set):
             raise DataError(
@@ -76,82 +94,91 @@ class TrainBatches:
         self._seed = seed
         self._batch_size = batch_size
         self._device = device
+        self._shard = shard
+        self._augmenter = Augmenter(augment, data)
+        self._mixer = Mixer(augment)
         values = batch_size * data.channels * data.image_size**2
         self._batches_at_once = 1 if train_set.decodes else max(1, _AT_ONCE // values)
-        randaug = augment.randaug
-        self._randaug = None if randaug == "off" else RandAugmenter(randaug, data.image_size)
 
     def order(self, epoch: int) -> Tensor:
         """Positions of all training images, (N,), in the order of this epoch, whatever the batch size."""
-        draw = draws.uniform(self._seed, "order", epoch, self._set.indices.numpy(), 1)[:, 0]
-        return torch.from_numpy(np.argsort(draw, kind="stable"))
+        return shuffled(self._set.indices, self._seed, epoch)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch (counted from 0) from step ``start`` on."""
+        """The batches of an epoch (counted from 0) from step ``start`` on; of a shard, its rows of each."""
         if not 0 <= start <= self.steps_per_epoch:
             raise ValueError(f"start is {start}, but an epoch has {self.steps_per_epoch} steps")
         return self._batches(epoch, start)
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        used = self.order(epoch)[start * self._batch_size : self.steps_per_epoch * self._batch_size]
-        chunks = used.split(self._batches_at_once * self._batch_size) if len(used) else ()
+        rows, size = self._own(epoch, start)
+        chunks = rows.split(self._batches_at_once * size) if len(rows) else iter(())
 
-        def read(positions: Tensor) -> Tensor:
-            return self._read(epoch, positions)
+        def read(chunk: _Rows) -> Tensor:
+            return self._read(epoch, chunk)
 
         step = epoch * self.steps_per_epoch + start
-        for chunk, cut in _reading(self._set, chunks, read):
-            looks = self._augmented(epoch, chunk, cut)
-            for positions, images in zip(chunk.split(self._batch_size), looks.split(self._batch_size), strict=True):
-                yield self._batch(epoch, step, positions, images)
+        for chunk, cut in read_ahead(self._set, chunks, read):
+            looks = self._augmenter.pixels(cut.to(self._device), self._seed, epoch, self._keys(chunk))
+            for own, images in zip(chunk.split(size), looks.split(size), strict=True):
+                yield self._batch(epoch, step, own, images)
                 step += 1
 
-    def _read(self, epoch: int, positions: Tensor) -> Tensor:
+    def _own(self, epoch: int, start: int) -> tuple[_Rows, int]:
+        """The rows of the shard, batch after batch from step ``start`` on, and how many there are in each.
+
+        Where images are mixed, the one before a shard's first comes first: it is that one's partner.
+        """
+        size = self._batch_size
+        positions, repeats = repeated(self.order(epoch), size, self._augment.repeats)
+        places = torch.arange(size)[self._shard.rows(size)]
+        if self._shard.world > 1 and self._mixer.pairs:
+            places = torch.cat([(places[:1] - 1) % size, places])
+        taken = (torch.arange(start, self.steps_per_epoch)[:, None] * size + places).flatten()
+        return _Rows(positions[taken], repeats[taken]), len(places)
+
+    def _keys(self, rows: _Rows) -> NDArray[np.int64]:
+        return keys(self._set.indices[rows.positions], rows.repeats)
+
+    def _read(self, epoch: int, rows: _Rows) -> Tensor:
         """The images before anything but the crop happened to them, uint8."""
         crop = self._augment.crop
         if crop == "off":
-            return self._set.images(positions)
-        indices = self._set.indices[positions].numpy()
-        boxes = inception_boxes(crop, self._set.sizes(positions), self._seed, epoch, indices)
-        return self._set.images(positions, boxes)
+            return self._set.images(rows.positions)
+        boxes = inception_boxes(crop, self._set.sizes(rows.positions), self._seed, epoch, self._keys(rows))
+        return self._set.images(rows.positions, boxes)
 
-    def _augmented(self, epoch: int, positions: Tensor, images: Tensor) -> Tensor:
-        """What happens to each image by itself after the crop: any number of batches gives the same bits."""
-        keys = self._set.indices[positions].numpy()
-        images = images.to(self._device)
-        if self._augment.flip:
-            images = flip(images, self._seed, epoch, keys)
-        if self._randaug is not None:
-            images = self._randaug(images, self._seed, epoch, keys)
-        return images
-
-    def _batch(self, epoch: int, step: int, positions: Tensor, images: Tensor) -> Batch:
-        keys = self._set.indices[positions].numpy()
-        batch = _finished(self._set, positions, images, self._data, self._device)
-        mixup = self._augment.mixup
-        if mixup == "off":
-            return batch
-        share = torch.from_numpy(shares(mixup, self._seed, epoch, step, keys)).to(self._device)
-        return Batch(mix(batch.images, share), mix(batch.targets, share), batch.labels, batch.indices)
+    def _batch(self, epoch: int, step: int, rows: _Rows, images: Tensor) -> Batch:
+        own = self._keys(rows)
+        batch = _finished(self._set, rows.positions, images, self._data, self._device)
+        values = self._augmenter.values(batch.images, self._seed, epoch, own)
+        if not self._mixer.pairs:
+            return Batch(values, batch.targets, batch.labels, batch.indices)
+        paired, targets = _with_partners(values, self._shard), _with_partners(batch.targets, self._shard)
+        kept = slice(len(values) - len(paired[0]), None)
+        mixed = self._mixer(paired, targets, self._seed, epoch, step, own[kept])
+        return Batch(*mixed, batch.labels[kept], batch.indices[kept])
 
 
-def eval_batches(held_out: ImageSet, data: Data, batch_size: int, device: torch.device = _CPU) -> Iterator[Batch]:
-    """Every image of the set once, in order, as evaluation sees it; the last batch may be smaller."""
-    chunks = torch.arange(len(held_out)).split(batch_size)
-    for positions, images in _reading(held_out, chunks, held_out.images):
+def eval_batches(
+    held_out: ImageSet,
+    data: Data,
+    batch_size: int,
+    device: torch.device = _CPU,
+    shard: Shard = Shard(),  # noqa: B008 - frozen
+) -> Iterator[Batch]:
+    """Every image of the set once, in order, as evaluation sees it; the last batch may be smaller.
+
+    Of a shard, its neighbouring part of the set.
+    """
+    chunks = torch.arange(len(held_out))[shard.rows(len(held_out))].split(batch_size)
+    for positions, images in read_ahead(held_out, chunks, held_out.images):
         yield _finished(held_out, positions, images.to(device), data, device)
 
 
-def flip(images: Tensor, seed: int, epoch: int, indices: NDArray[np.int64]) -> Tensor:
-    """Mirror each image left and right with probability one half, keyed by (seed, epoch, image)."""
-    mirrored = draws.uniform(seed, "flip", epoch, indices, 1)[:, 0] < 0.5
-    chosen = torch.from_numpy(mirrored).to(images.device).view(-1, 1, 1, 1)
-    return torch.where(chosen, images.flip(-1), images)
-
-
-def normalise(images: Tensor, mean: float, std: float) -> Tensor:
-    """``(pixel / 255 - mean) / std`` in float32."""
-    return images.float().div_(255.0).sub_(mean).div_(std)
+def _with_partners(values: Tensor, shard: Shard) -> tuple[Tensor, Tensor]:
+    """Values and those of the image before each: a roll by one, to which a shard was given the first."""
+    return (values, values.roll(1, dims=0)) if shard.world == 1 else (values[1:], values[:-1])
 
 
 def _finished(image_set: ImageSet, positions: Tensor, images: Tensor, data: Data, device: torch.device) -> Batch:
@@ -162,26 +189,3 @@ def _finished(image_set: ImageSet, positions: Tensor, images: Tensor, data: Data
         labels,
         image_set.indices[positions].to(device),
     )
-
-
-def _reading(
-    image_set: ImageSet, chunks: tuple[Tensor, ...], read: Callable[[Tensor], Tensor]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each chunk of positions with its images, read ahead in a thread where the set decodes files."""
-    if not image_set.decodes:
-        for positions in chunks:
-            yield positions, read(positions)
-        return
-    waiting: deque[tuple[Tensor, Future[Tensor]]] = deque()
-    with ThreadPoolExecutor(1) as reader:
-        try:
-            for positions in chunks:
-                waiting.append((positions, reader.submit(read, positions)))
-                if len(waiting) > _READ_AHEAD:
-                    first, images = waiting.popleft()
-                    yield first, images.result()
-            while waiting:
-                first, images = waiting.popleft()
-                yield first, images.result()
-        finally:  # a consumer that stops early need not wait for batches nobody will see
-            reader.shutdown(wait=False, cancel_futures=True)

@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from ablate.data.errors import DataError
-from ablate.data.folder import FolderImages, listing
+from ablate.data.folder import FolderImages
 from ablate.data.image_sets import ImageSet, MemoryImages, Splits
+from ablate.data.listing import listing
 from ablate.data.splits import stratified
 from ablate.recipe import Data
 

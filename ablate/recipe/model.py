@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ablate.recipe.part import FeedForward, Head, Mixer, Norm, Position, Readout, Stem
-from ablate.recipe.section import Off, Probability, Section
+from ablate.recipe.section import NEUTRAL, Off, Probability, Section
 
 
 class Model(Section):
@@ -47,6 +47,8 @@ class Model(Section):
     dropout: Probability
     """Probability of dropout where ViT puts it: after every dense layer except q, k, v, and after the position
     embedding."""
+    attention_dropout: Annotated[Probability, NEUTRAL] = 0.0
+    """Probability of dropout of the attention weights, for mixers that have some (Vaswani et al.; ViT has none)."""
     stochastic_depth: Probability = 0.0
     """Probability that the last block's branches are left out in training; earlier blocks' grow linearly from 0
     (arXiv 1603.09382)."""

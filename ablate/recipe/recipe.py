@@ -2,49 +2,23 @@
 
 A Recipe is frozen, validated and torch-free. No default hides behind it: what a field is not told stands
 in the resolved Recipe all the same (`ablate plan --full` prints it), and the Trial's identity is a hash
-of the whole. Durations carry their unit in their name. Where a file is, how many workers read it and
-which device computes are not here: they do not decide the outcome.
+of it (see `neutral` for the fields that are switched off). Durations carry their unit in their name. Where a file is,
+how many workers read it, how many processes train and which device computes are not here: they do not decide the
+outcome.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Tag
+from pydantic import model_validator
 
-from ablate.parts import MODELS, PartError
-from ablate.presets import PRESETS, preset
+from ablate.recipe.any_model import AnyModel
 from ablate.recipe.augment import Augment
 from ablate.recipe.data import Data
-from ablate.recipe.model import Model
-from ablate.recipe.section import Section
-from ablate.recipe.training import Optimizer, Schedule
-from ablate.recipe.whole import TIMM, WholeModel, resolve_whole
-from ablate.wording import nearest
-
-
-def _named_model(value: Any) -> Any:
-    """A model that is given by its name alone, spelled out."""
-    if isinstance(value, str):
-        if value in PRESETS:
-            return _named_model(preset(value))
-        if ":" not in value and not value.startswith(TIMM) and value not in MODELS:
-            choices = "`ablate model` lists them, or 'timm/NAME', or a class of your own as 'module:Class'"
-            raise PartError(f"there is no preset named {value!r}; {choices}{nearest(value, PRESETS)}")
-        value = {"name": value}
-    return resolve_whole(value) if isinstance(value, Mapping) and "name" in value else value
-
-
-def _kind_of_model(value: Any) -> str:
-    return "whole" if isinstance(value, WholeModel) else "space"
-
-
-AnyModel = Annotated[
-    Annotated[Model, Tag("space")] | Annotated[WholeModel, Tag("whole")],
-    Discriminator(_kind_of_model),
-    BeforeValidator(_named_model),
-]
+from ablate.recipe.distillation import Distillation
+from ablate.recipe.section import JUDGING, NEUTRAL, Off, Section
+from ablate.recipe.training import Compute, Ema, Loss, Optimizer, Schedule
 
 
 class Recipe(Section):
@@ -56,8 +30,28 @@ class Recipe(Section):
     augment: Augment
     optimizer: Optimizer
     schedule: Schedule
-    precision: Literal["float32", "bfloat16"]
+    loss: Annotated[Loss, NEUTRAL] = Loss()
+    distillation: Annotated[Distillation | Off, NEUTRAL] = "off"
+    """From whom the model learns beside the labels, or `off`."""
+    ema: Annotated[Ema | Off, NEUTRAL] = "off"
+    """A moving average of the weights, evaluated beside them, or `off`. It leaves the weights themselves alone."""
+    judge: Annotated[Literal["weights", "ema"], JUDGING] = "weights"
+    """Whose metrics a Trial is compared by: those of the final weights, or of their average. It is not part of the
+    training, so that two Variants that differ in it alone share their Trials."""
+    precision: Literal["float32", "bfloat16", "float16"]
     """Of the forward pass (autocast); weights and optimiser stay in float32."""
+    compute: Annotated[Compute, NEUTRAL] = Compute()
+
+    @model_validator(mode="after")
+    def _agreed(self) -> Recipe:
+        if self.judge == "ema" and self.ema == "off":
+            raise ValueError("judge: ema needs an ema")
+        micro, batch = self.schedule.micro_batch, self.schedule.batch_size
+        if micro != "off" and micro > batch:
+            raise ValueError(f"schedule.micro_batch is {micro}, but a batch has only {batch} images")
+        if batch % self.augment.repeats:
+            raise ValueError(f"augment.repeats is {self.augment.repeats}, which does not divide the batch of {batch}")
+        return self
 
     def resolved(self) -> dict[str, Any]:
         """Every value as plain JSON types, in a stable order."""

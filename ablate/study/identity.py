@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ablate.parts import KINDS, SourceError, source_root, source_tree
+from ablate.recipe import decisive
 from ablate.recipe.whole import TIMM
 from ablate.study.source import source_digest
 from ablate.study.study import VISION
@@ -29,7 +30,7 @@ ENGINE_REVISION = "2"
 def trial_id(recipe: Mapping[str, Any], seed: int, *, trainable: str, revision: str, data_fingerprint: str) -> str:
     """Sixteen hexadecimal digits (64 bits), equal for equal trainings on any machine."""
     whole = {
-        "recipe": without_paths(recipe) if trainable == VISION else recipe,
+        "recipe": without_paths(decisive(recipe)) if trainable == VISION else recipe,
         "seed": seed,
         "trainable": trainable,
         "revision": revision,
@@ -49,7 +50,7 @@ def without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:
     plain = copy.deepcopy(dict(recipe))
     data = plain.get("data")
     if isinstance(data, dict) and isinstance(data.get("source"), str):
-        data["source"] = data["source"].partition(":")[0]
+        data["source"] = data["source"].partition(":")[0].partition("/")[0]
     return plain
 
 

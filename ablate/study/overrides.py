@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ablate.parts import KINDS, PartError, options_of, target_of
+from ablate.recipe.neutral import decisive_at
 from ablate.recipe.whole import TIMM
 from ablate.wording import listing, nearest, shown
 
@@ -121,7 +122,7 @@ def _differences(
             else:
                 yield from _differences(old, new, here)
         elif type(old) is not type(new) or old != new:
-            yield ".".join(here), (old, new)
+            yield ".".join(here), (decisive_at(here, old), decisive_at(here, new))
 
 
 def shortest_form(kind: str, part: Mapping[str, Any]) -> Any:

@@ -11,9 +11,10 @@ import torch
 from ablate import draws
 from ablate.data import batches as data_batches
 from ablate.data import sources
-from ablate.data.batches import Batch, TrainBatches, eval_batches, flip, normalise
+from ablate.data.augmenting import flip, normalise
+from ablate.data.batches import Batch, TrainBatches, eval_batches
 from ablate.data.errors import DataError
-from ablate.data.mixup import mix, shares
+from ablate.data.mixing import mix, shares
 from ablate.data.randaugment import RandAugmenter
 from ablate.recipe import Augment, Data, InceptionCrop, MixUp, RandAugment
 
@@ -145,8 +146,8 @@ def test_switching_one_augmentation_leaves_the_draws_of_the_others():
     mixed = next(batches(crop_and_flip.model_copy(update={"mixup": MixUp()})).epoch(1))
     share = torch.from_numpy(shares(MixUp(), 0, 1, 0, plain.indices.numpy()))
     assert torch.equal(mixed.indices, plain.indices)
-    assert torch.equal(mixed.images, mix(plain.images, share))
-    assert torch.equal(mixed.targets, mix(plain.targets, share))
+    assert torch.equal(mixed.images, mix(plain.images, plain.images.roll(1, 0), share))
+    assert torch.equal(mixed.targets, mix(plain.targets, plain.targets.roll(1, 0), share))
 
 
 def test_plain_batches_are_the_images_themselves():

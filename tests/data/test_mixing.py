@@ -6,7 +6,7 @@ import torch
 from scipy.stats import beta, kstest
 
 from ablate import recipe
-from ablate.data.mixup import mix, shares
+from ablate.data.mixing import mix, shares
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 3.0])
@@ -49,12 +49,12 @@ def test_share_per_batch_depends_on_the_step_alone():
 def test_mix_is_big_visions_formula():
     """Each value is its share of itself and the rest of the one before it in the batch."""
     values = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-    mixed = mix(values, torch.tensor([0.9, 0.6, 1.0]))
+    mixed = mix(values, values.roll(1, 0), torch.tensor([0.9, 0.6, 1.0]))
     assert torch.allclose(mixed, torch.tensor([[1.0, 0.0], [0.4, 0.6], [1.0, 0.0]]), atol=1e-7)
 
 
 def test_mix_treats_images_as_targets():
     """Images of any shape are mixed with the same shares."""
     images = torch.arange(3.0).view(3, 1, 1, 1).expand(3, 2, 4, 4)
-    mixed = mix(images, torch.tensor([0.5, 0.75, 1.0]))
+    mixed = mix(images, images.roll(1, 0), torch.tensor([0.5, 0.75, 1.0]))
     assert torch.allclose(mixed[:, 0, 0, 0], torch.tensor([1.0, 0.75, 2.0]))
