@@ -18,8 +18,7 @@ from ablate.data.augmenting import normalise
 from ablate.data.errors import DataError
 from ablate.data.folder import FolderImages
 from ablate.data.image_sets import ImageSet, MemoryImages
-from ablate.data.listing import listing
-from ablate.data.sources import load
+from ablate.data.sources import IN_MEMORY, class_names, load
 from ablate.models.attention_maps import NoAttentionError, attention, intermediate_layers
 from ablate.models.readouts.layer_wise_cls import LayerWiseClassToken
 from ablate.recipe import Data
@@ -83,11 +82,11 @@ class _Images:
 
     @cached_property
     def classes(self) -> list[str]:
-        """The names of the classes: those of the folder, where it is there, else their numbers."""
-        location = self.data.location()
-        if location is None or not (location / "train").is_dir():
+        """The names of the classes: those of the source, where it is there, else their numbers."""
+        try:
+            return class_names(self.data)
+        except DataError:  # an image can be looked at wherever the model's data are
             return [str(k) for k in range(self.data.classes)]
-        return listing(location / "train")[0]
 
     def find(self, given: str) -> _Shown:
         """Raises ValueError where there is no such image."""
@@ -114,8 +113,9 @@ class _Images:
         if not path.is_file():
             raise ValueError(f"there is no image {path}; one that is held out is named test:INDEX or val:INDEX")
         none, first = np.zeros(1, dtype=np.int64), torch.zeros(1, dtype=torch.int64)
-        file = FolderImages([path], none, none, data.channels, data.image_size, data.eval_resize)
-        if data.location() is not None:
+        view = (data.channels, data.image_size, data.eval_resize, data.eval_resampling)
+        file = FolderImages([path], none, none, *view)
+        if data.kind not in IN_MEMORY:
             return file.images(first)[0]
         file.sizes(first)  # refuses what is no image, or has more than 8 bits a channel
         try:
@@ -124,7 +124,7 @@ class _Images:
         except OSError as error:
             raise DataError(f"cannot read the image {path}: {error}") from error
         pixels_NCHW = torch.from_numpy(pixels.reshape(1, *pixels.shape[:2], data.channels)).permute(0, 3, 1, 2)
-        return MemoryImages(pixels_NCHW, first, first, data.image_size, data.eval_resize).images(first)[0]
+        return MemoryImages(pixels_NCHW, first, first, *view[1:]).images(first)[0]
 
 
 def _look(trained: Trained, shown: _Shown, classes: list[str], block: int | None, show: Show) -> Seen:

@@ -1,5 +1,7 @@
 """The command line: verbs and arguments. What they do is in `run`, `plan` and the packages below.
 
+The verbs of a study stand here, those beside one in `cli_tools`.
+
 Exit codes: 0 all is well, 1 a Trial failed or the run was stopped, 2 a mistake of the user's.
 """
 
@@ -9,15 +11,18 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from ablate import __version__
+from ablate.cli_tools import attention, init, model, schema, ui
+from ablate.mistake import mistake
 from ablate.options import (
     DEFAULT_HOME,
     DEFAULT_REPORTS,
+    DeviceName,
     ExecutorName,
     Home,
     Only,
@@ -25,13 +30,17 @@ from ablate.options import (
     Reports,
     Seeds,
     Sets,
-    ShowName,
     Slots,
     StudyPath,
     Tracking,
+    Utilisation,
 )
 from ablate.study.errors import StudyError
 from ablate.study.study import Study
+
+if TYPE_CHECKING:
+    from ablate.gpu_cost import StudyCost
+    from ablate.plan import Plan
 
 app = typer.Typer(
     help="Ablation studies of vision models: a YAML file in, tables with honest statistics out.",
@@ -97,12 +106,16 @@ def plan(
     seeds: Seeds = None,
     sets: Sets = None,
     slots: Slots = None,
+    device: DeviceName = None,
+    utilisation: Utilisation = None,
     full: Annotated[bool, typer.Option("--full", help="Print every value of every Variant's Recipe.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
     home: Home = DEFAULT_HOME,
     tracking_uri: Tracking = None,
 ) -> None:
     """Show what a run would train, what each Variant changes, and how long it would take. Trains nothing."""
+    if utilisation is not None and device is None:
+        mistake("--utilisation is a share of a device's peak: name it with --device")
     loaded = _load(study, profile, only, seeds, sets, home)
     from ablate.plan import render_plan, render_recipes
     from ablate.run import RunOptions, plan_study
@@ -110,14 +123,20 @@ def plan(
     try:
         planned = plan_study(loaded, RunOptions(home, DEFAULT_REPORTS, tracking_uri, slots=slots))
     except OSError as error:
-        _mistake(f"cannot read what has been trained in {home}: {error.strerror}")
+        mistake(f"cannot read what has been trained in {home}: {error.strerror}")
+    cost = _cost(planned, device, utilisation, home) if device is not None else None
     if as_json:
-        typer.echo(json.dumps(planned.as_json(full=full), indent=2, ensure_ascii=False))
+        shown = planned.as_json(full=full) | ({"cost": cost.as_json()} if cost else {})
+        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
         return
     console = Console()
     if full:
         console.print(render_recipes(loaded))
     console.print(render_plan(planned))
+    if cost:
+        from ablate.gpu_cost import render_cost
+
+        console.print(render_cost(cost))
 
 
 @app.command()
@@ -144,115 +163,8 @@ def check(
     raise typer.Exit(2 if found.failed else 0)
 
 
-@app.command()
-def model(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A preset, timm/NAME, or module:Class.")] = None,
-    diff: Annotated[str | None, typer.Option(metavar="NAME", help="Compare with another model.")] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of NAME, not of --diff's. Repeatable."),
-    ] = None,
-    image_size: Annotated[int, typer.Option(min=1, help="Side of the square image, px.")] = 224,
-    channels: Annotated[int, typer.Option(min=1, help="Channels of an image.")] = 3,
-    classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 1000,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
-) -> None:
-    """Show a model's parts, size and cost, or how two models differ; without a name, list the presets."""
-    from ablate.model_card import Images, ModelError, make_card, model_differences, render_card, render_diff
-
-    if name is None:
-        from ablate.presets import PRESETS
-
-        if diff is not None or sets:
-            option = "--diff" if diff is not None else "--set"
-            _mistake(f"{option} needs the NAME of a model before it: ablate model NAME {option} ...")
-        typer.echo(json.dumps(list(PRESETS), indent=2) if as_json else "\n".join(PRESETS))
-        return
-    images = Images(image_size, channels, classes)
-    try:
-        first = make_card(name, sets or (), images)
-        second = make_card(diff, (), images) if diff is not None else None
-    except ModelError as error:
-        _mistake(str(error))
-    if as_json:
-        shown = first.as_json()
-        if second:
-            changes = {field: {"from": a, "to": b} for field, (a, b) in model_differences(first, second).items()}
-            shown = {"first": shown, "second": second.as_json(), "differences": changes}
-        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
-        return
-    Console().print(render_diff(first, second) if second else render_card(first))
-
-
-@app.command()
-def attention(
-    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="Id of a finished Trial, or its beginning.")],
-    images: Annotated[
-        list[str], typer.Argument(metavar="IMAGES...", help="Image files, or test:INDEX, val:INDEX of its own data.")
-    ],
-    block: Annotated[
-        int | None, typer.Option(min=1, help="Block whose attention is shown; else the last.", show_default=False)
-    ] = None,
-    show: Annotated[ShowName, typer.Option(help="What to draw; with both, a model without attention is drawn too.")] = (
-        ShowName.attention
-    ),
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("attention"),
-    home: Home = DEFAULT_HOME,
-    tracking_uri: Tracking = None,
-) -> None:
-    """Draw what a trained model attends to: attention maps, attention rollout and features on given images."""
-    from ablate.attention import draw_attention
-
-    try:
-        pictures = draw_attention(
-            trial,
-            images,
-            home=home,
-            out=out,
-            block=block,
-            show=show.value,
-            tracking_uri=tracking_uri,
-            import_from=[Path()],
-        )
-    except (ValueError, OSError) as error:
-        _mistake(str(error))
-    typer.echo("\n".join(map(str, pictures)))
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of study files, for editors to complete and check them."""
-    from ablate.study.schema import json_schema
-
-    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
-
-
-@app.command()
-def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("study.yaml")) -> None:
-    """Write a commented starter study that runs as it is."""
-    from ablate.study.starter import write_starter
-
-    try:
-        write_starter(path)
-    except FileExistsError:
-        _mistake(f"{path} exists already; name another file")
-    except OSError as error:
-        _mistake(f"cannot write {path}: {error.strerror}")
-    typer.echo(f"wrote {path}; try: ablate plan {path}, then: ablate run {path}")
-
-
-@app.command()
-def ui(
-    tracking_uri: Tracking = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
-) -> None:
-    """Open MLflow's UI on the runs."""
-    from ablate.tracking.ui import NoRuns, serve
-
-    try:
-        raise typer.Exit(serve(tracking_uri, port))
-    except NoRuns as error:
-        _mistake(str(error))
+for verb in (model, attention, schema, init, ui):
+    app.command()(verb)
 
 
 def _version(value: bool) -> None:
@@ -279,13 +191,19 @@ def _load(
     try:
         return load_study(path, profile, only=only or (), seeds=seeds, sets=sets or (), cache=cache)
     except StudyError as error:
-        _mistake(str(error))
+        mistake(str(error))
 
 
-def _mistake(message: str) -> NoReturn:
-    """Say what is wrong, and leave with the code for a mistake of the user's."""
-    typer.echo(message, err=True)
-    raise typer.Exit(2)
+def _cost(planned: Plan, device: str, utilisation: float | None, home: Path) -> StudyCost:
+    from ablate.devices import DeviceError, device_named
+    from ablate.gpu_cost import CostError, cost_of, recipes_in
+
+    left = [trial.id for trial in planned.left]
+    try:
+        found = device_named(device)
+        return cost_of(planned.study, found, utilisation, left=left, recipe_of=recipes_in(home))
+    except (DeviceError, CostError) as error:
+        mistake(str(error))
 
 
 def main() -> None:

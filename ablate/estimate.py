@@ -16,13 +16,20 @@ from statistics import median
 from typing import Any
 
 from ablate.fit import stem_grid
-from ablate.recipe import Recipe, WholeModel
+from ablate.recipe import Data, Recipe, WholeModel
 from ablate.study.study import VISION, Study
 from ablate.tracking.record import Record
 
-#: Images in the packaged sources; a folder's are counted where it is on this machine.
-PACKAGED_IMAGES = {"digits": 1797, "mnist5k": 5000}
-IMAGENET_IMAGES = 1_281_167
+#: Kind of source -> its splits, by the source's own names, and their images; a folder's are counted where it is on this
+#: machine.
+IMAGES: Mapping[str, Mapping[str, int]] = {
+    "digits": {"train": 1797},
+    "mnist5k": {"train": 5000},
+    "cifar10": {"train": 50_000, "test": 10_000},
+    "cifar100": {"train": 50_000, "test": 10_000},
+    "imagenet": {"train": 1_281_167, "val": 50_000},
+}
+IMAGENET_CLASSES = 1000
 #: What one slot is taken for as long as nothing was measured: one CPU core, eager PyTorch. Large matrices run
 #: at the first figure; small ones spend their time on the second, the cost of launching a step's operators.
 ASSUMED_FLOPS_PER_S = 3e10
@@ -67,7 +74,7 @@ def estimate(study: Study, finished: Iterable[Record]) -> Estimate:
         else "FLOPs and steps at an assumed speed of one CPU core; no Trial has finished here yet"
     )
     if guessed:
-        basis += f"; {guessed} Trials of whole models, for which there is no formula, are taken for average ones"
+        basis += f"; {guessed} Trials of models without a formula, or of unknown data, are taken for average ones"
     own = {r.trial_id: r.seconds for r in finished}
     return Estimate({i: own.get(i, None if s is None else s * scale) for i, s in modelled.items()}, basis)
 
@@ -95,15 +102,26 @@ def _count(finished: list[Record]) -> str:
 
 
 def training_seconds(resolved: Mapping[str, Any]) -> float | None:
-    """Time of a training at the assumed speed, s; None for a model without a formula."""
+    """Time of a training at the assumed speed, s; None for a model without a formula, or data of unknown size."""
     recipe = Recipe.model_validate(resolved)
-    forward = forward_flops(recipe)
-    if forward is None:
+    forward, images = forward_flops(recipe), training_images(recipe)
+    if forward is None or images is None:
         return None
-    images = training_images(recipe)
+    # An epoch keeps its number of updates whatever `augment.repeats` is. The backward pass costs twice the forward
+    # pass. A teacher's forward pass is added where its model is known here; an average of the weights costs none.
     steps = recipe.schedule.epochs * (images // recipe.schedule.batch_size)
-    # The backward pass costs twice the forward pass.
-    return steps * (ASSUMED_STEP_S + 3 * forward * recipe.schedule.batch_size / ASSUMED_FLOPS_PER_S)
+    passes = forward * (4 if recipe.compute.checkpoint_activations else 3) + (_teacher_flops(recipe) or 0)
+    return steps * (ASSUMED_STEP_S + passes * recipe.schedule.batch_size / ASSUMED_FLOPS_PER_S)
+
+
+def _teacher_flops(recipe: Recipe) -> float | None:
+    """Of the teacher's forward pass, one image; None without a teacher, or where its model has no formula here."""
+    if recipe.distillation == "off" or recipe.distillation.teacher.model is None:
+        return None
+    teacher = recipe.distillation.teacher
+    size = teacher.image_size or recipe.data.image_size
+    data = recipe.data.model_copy(update={"image_size": size})
+    return forward_flops(recipe.model_copy(update={"model": teacher.model, "data": data}))
 
 
 def forward_flops(recipe: Recipe) -> float | None:
@@ -134,12 +152,38 @@ def forward_flops(recipe: Recipe) -> float | None:
     return float(model.depth * block + 2 * tokens * patch**2 * data.channels * dim)
 
 
-def training_images(recipe: Recipe) -> int:
-    """Images in the training split; ImageNet-1k's number where the folder is not on this machine."""
+def training_images(recipe: Recipe) -> int | None:
+    """Images that an epoch trains on; None where nobody knows.
+
+    A folder's are counted where it is on this machine. Elsewhere, and for timm's readers, a source of 1,000 classes is
+    taken for ImageNet-1k.
+    """
     data = recipe.data
-    location = data.location()
-    whole = PACKAGED_IMAGES[data.source] if location is None else _files_in(location / "train") or IMAGENET_IMAGES
-    return round(whole * (1 - data.test_fraction) * (1 - data.val_fraction))
+    whole = _split_images(data, data.train_split)
+    return None if whole is None else round(whole * (1 - data.test_fraction) * (1 - data.val_fraction))
+
+
+def held_out_images(recipe: Recipe) -> int | None:
+    """Images that an epoch is evaluated on; None where nobody knows."""
+    data = recipe.data
+    whole = _split_images(data, data.train_split)
+    if data.evaluate_on == "val":
+        return None if whole is None else round(whole * (1 - data.test_fraction) * data.val_fraction)
+    if data.test_split is None and data.test_fraction:
+        return None if whole is None else round(whole * data.test_fraction)
+    return _split_images(data, data.test_split or "val")
+
+
+def _split_images(data: Data, split: str) -> int | None:
+    location, known = data.location(), IMAGES.get(data.kind)
+    if data.kind in ("imagefolder", "imagenet") and location is not None:
+        counted = _files_in(location / split)
+        if counted:
+            return counted
+    if known is None and data.classes == IMAGENET_CLASSES:
+        known = IMAGES["imagenet"]
+        split = "train" if split == data.train_split else "val"  # as the reader calls them
+    return (known or {}).get(split)
 
 
 @cache

@@ -47,6 +47,17 @@ def stem_grid(recipe: Recipe) -> tuple[int, int] | None:
     return None
 
 
+def drops_attention(mixer: Part) -> bool:
+    """Whether a mixer asks for the model's ``attention_dropout``. An option of its own by that name is another."""
+    taken = takes(target_of("mixer", mixer.name), "__init__", "attention_dropout")
+    return taken and "attention_dropout" not in mixer.options
+
+
+def no_attention_to_drop(mixer: Part) -> str:
+    """Why a mixer can have no attention dropout."""
+    return f"attention_dropout needs a mixer that takes it, and mixer {mixer.name!r} has no attention weights to drop"
+
+
 def _whole(model: WholeModel, context: Mapping[str, Any]) -> Iterator[Misfit]:
     if model.timm_name is not None:
         return  # timm tells when it is built
@@ -79,8 +90,11 @@ class _Space:
         if model.mixer.name == "none" and isinstance(prefix, int) and prefix:
             reason = f"readout {model.readout.name!r} reads a token of its own, which mixer 'none' lets see no patch"
             yield Misfit("model.readout", reason)
-        for kind in ("mixer", "feed_forward"):
-            yield from self._of(kind, self._dry(kind, place), place)
+        mixing = {**place, "attention_dropout": model.attention_dropout}
+        yield from self._of("mixer", self._dry("mixer", mixing), mixing)
+        if model.attention_dropout and not drops_attention(model.mixer):
+            yield Misfit("model.attention_dropout", no_attention_to_drop(model.mixer))
+        yield from self._of("feed_forward", self._dry("feed_forward", place), place)
         covered = {**grid, "prefix_tokens": prefix if model.position_covers == "all" else 0, **heads}
         position = self._dry("position", covered)
         if position.attributes.get("acts_on") == "attention":

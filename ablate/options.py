@@ -29,6 +29,19 @@ Slots = Annotated[
     int | None,
     typer.Option(min=1, help="Trials trained side by side; else one per GPU, or one per core.", show_default=False),
 ]
+Processes = Annotated[
+    int, typer.Option(min=1, help="Processes that train each Trial together, on as many GPUs or cores of this machine.")
+]
+DeviceName = Annotated[
+    str | None,
+    typer.Option("--device", metavar="NAME", help="Print the cost on this kind of GPU, too: h100, a100, v100, ..."),
+]
+Utilisation = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01, max=1.0, help="Share of the GPU's peak; else what published trainings reach.", show_default=False
+    ),
+]
 DEFAULT_HOME, DEFAULT_REPORTS = Path(".ablate"), Path("reports")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from rich.console import Group, RenderableType
@@ -13,7 +13,7 @@ from rich.text import Text
 from ablate.estimate import Estimate, estimate
 from ablate.study.fingerprint import ABSENT
 from ablate.study.overrides import flatten
-from ablate.study.study import Study, Trial
+from ablate.study.study import Study, Trial, Variant
 from ablate.tracking.record import Record
 from ablate.wording import brief
 
@@ -51,43 +51,58 @@ class Plan:
                 {
                     "name": variant.name,
                     "levels": dict(variant.levels),
-                    "changes": {field: {"from": a, "to": b} for field, (a, b) in variant.changes.items()},
+                    "changes": _changes(variant),
                     "published": {c.label: c.values[variant.name] for c in study.published if variant.name in c.values},
                     **({"recipe": variant.recipe} if full else {}),
                 }
                 for variant in study.variants
             ],
-            "trials": [
-                {
-                    "id": t.id,
-                    "variant": t.variant,
-                    "seed": t.seed,
-                    "state": self.states[t.id],
-                    "estimated_seconds": self.estimate.seconds[t.id],
-                }
-                for t in study.trials
+            "teachers": [
+                {**self._trial(trial), "changes": _changes(teacher), **({"recipe": teacher.recipe} if full else {})}
+                for teacher, trial in zip(study.teacher_variants, study.teachers, strict=True)
             ],
+            "trials": [self._trial(trial) for trial in study.trials],
             "estimate": {"seconds": self.seconds_left(), "slots": self.slots, "basis": self.estimate.basis},
         }
+
+    def _trial(self, trial: Trial) -> dict[str, Any]:
+        return {
+            "id": trial.id,
+            "variant": trial.variant,
+            "seed": trial.seed,
+            "needs": list(trial.needs),
+            "state": self.states[trial.id],
+            "estimated_seconds": self.estimate.seconds[trial.id],
+        }
+
+
+def _changes(variant: Variant) -> dict[str, Any]:
+    return {field: {"from": a, "to": b} for field, (a, b) in variant.changes.items()}
 
 
 def make_plan(study: Study, records: Mapping[str, Record], finished: list[Record], slots: int) -> Plan:
     """Compare a study with what is known of its Trials; ``finished`` are Trials to estimate from."""
-    states: dict[str, State] = {t.id: records[t.id].status if t.id in records else "new" for t in study.trials}
+    states: dict[str, State] = {t.id: records[t.id].status if t.id in records else "new" for t in study.all_trials}
     left = tuple(to_train(study, records, retry_diverged=False))
-    return Plan(study, states, estimate(study, finished), slots, left)
+    return Plan(study, states, estimate(replace(study, trials=study.all_trials), finished), slots, left)
 
 
 def to_train(study: Study, records: Mapping[str, Record], *, retry_diverged: bool) -> list[Trial]:
-    """Trials without a result. A divergence is one: the same Recipe would diverge again."""
+    """Trials without a result, those that others need first. A divergence is one: the same Recipe would diverge again,
+    and so would those have no teacher again that were to learn from it.
+    """
+    trials = {trial.id: trial for trial in study.all_trials}
 
-    def settled(record: Record | None) -> bool:
-        if record is None:
+    def failed_for_good(trial_id: str) -> bool:
+        record = records.get(trial_id)
+        if record is None or record.status != "failed" or retry_diverged:
             return False
-        diverged = record.status == "failed" and record.cause == "diverged"
-        return record.status == "finished" or (diverged and not retry_diverged)
+        if record.cause == "teacher":
+            return any(failed_for_good(need) for need in trials[trial_id].needs if need in trials)
+        return record.cause == "diverged"
 
-    return [trial for trial in study.trials if not settled(records.get(trial.id))]
+    finished = {trial_id for trial_id, record in records.items() if record.status == "finished"}
+    return [trial for trial in trials.values() if trial.id not in finished and not failed_for_good(trial.id)]
 
 
 _COUNTS = ("new", "begun", "finished", "failed")
@@ -97,27 +112,39 @@ def render_plan(plan: Plan) -> RenderableType:
     """The plan for the terminal."""
     study = plan.study
     table = Table(title=f"{study.name}, profile {study.profile}: {study.question}", title_justify="left", box=None)
-    for heading in ("Variant", "changes against the baseline", *_COUNTS):
+    needs = _needs(study)
+    headings = ("Variant", "changes against the baseline", *(["needs"] if needs else []), *_COUNTS)
+    for heading in headings:
         table.add_column(heading, justify="right" if heading in _COUNTS else "left", overflow="fold")
-    for variant in study.variants:
-        states: list[str] = [plan.states[t.id] for t in study.trials if t.variant == variant.name]
+    for variant in (*study.teacher_variants, *study.variants):
+        own = [trial for trial in (*study.teachers, *study.trials) if trial.variant == variant.name]
+        states: list[str] = [plan.states[trial.id] for trial in own]
         changes = [f"{field}: {brief(a)} → {brief(b)}" for field, (a, b) in variant.changes.items()]
         begun = states.count("running") + states.count("interrupted")
         counts = (states.count("new"), begun, states.count("finished"), states.count("failed"))
-        table.add_row(Text(variant.name), Text("\n".join(changes) or "–"), *map(str, counts))
+        needed = [Text(needs.get(variant.name, "–"))] if needs else []
+        table.add_row(Text(variant.name), Text("\n".join(changes) or "–"), *needed, *map(str, counts))
     return Group(table, Text("\n".join(["", *_summary(plan)])))
+
+
+def _needs(study: Study) -> dict[str, str]:
+    """Variant -> what it learns from: the study's teacher by its name, another Trial by its id."""
+    names = {trial.id: trial.variant for trial in study.teachers}
+    trials = (*study.teachers, *study.trials)
+    return {t.variant: ", ".join(names.get(need, f"trial:{need}") for need in t.needs) for t in trials if t.needs}
 
 
 def _summary(plan: Plan) -> list[str]:
     study, count = plan.study, len(plan.left)
     finished = sum(state == "finished" for state in plan.states.values())
-    lines = [
-        f"{len(study.variants)} Variants x {len(study.seeds)} seeds = {len(study.trials)} Trials: "
-        f"{finished} finished, {count} to train"
-    ]
+    lines = [f"{_product(study)}: {finished} finished, {count} to train"]
     if study.data_fingerprint == ABSENT:
         source = study.baseline.recipe["data"]["source"]
         lines.append(f"the data ({source}) is not on this machine: this study can be planned here, not run")
+    lines += [
+        f"the teacher's weights ({name}) are not on this machine: this study can be planned here, not run"
+        for name in study.absent
+    ]
     left = plan.seconds_left()
     if count and left is not None:
         lines.append(f"about {duration(left)} on {plan.slots} slots, estimated from {plan.estimate.basis}")
@@ -126,12 +153,21 @@ def _summary(plan: Plan) -> list[str]:
     return lines
 
 
+def _product(study: Study) -> str:
+    """How many Trials there are, and why."""
+    own = len({trial.id for trial in study.trials})
+    number = f"{own} Trials" if own == len(study.trials) else f"{len(study.trials)} results from {own} Trials"
+    extra = len(study.all_trials) - own
+    teachers = f", and {extra} {'teacher' if extra == 1 else 'teachers'}" if extra else ""
+    return f"{len(study.variants)} Variants x {len(study.seeds)} seeds = {number}{teachers}"
+
+
 def render_recipes(study: Study) -> RenderableType:
     """Every value of every Variant's Recipe, dotted field by dotted field."""
     table = Table(box=None)
     for heading in ("Variant", "field", "value"):
         table.add_column(heading, overflow="fold")
-    for variant in study.variants:
+    for variant in (*study.teacher_variants, *study.variants):
         for field, value in flatten(variant.recipe):
             style = "bold" if field in variant.changes else ""
             table.add_row(Text(variant.name), Text(field), Text(brief(value), style))

@@ -7,8 +7,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +17,9 @@ from rich.text import Text
 
 from ablate.execution.slots import plan_slots
 from ablate.plan import Plan, make_plan, to_train
-from ablate.study.fingerprint import ABSENT
+from ablate.refusals import Refused, check_places, check_teachers, only_driver
 from ablate.study.study import Study, Trial
 from ablate.tracking.delivery import Delivery, DeliveryReport
-from ablate.tracking.disk import Lock
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.record import Record
 from ablate.tracking.results import collect
@@ -52,10 +50,6 @@ class RunOptions:
     quiet: bool = False
 
 
-class _Refused(Exception):  # noqa: N818 - a mistake of the user's, told in one line
-    """The run cannot begin; the message says why and what to do."""
-
-
 def run_study(study: Study, options: RunOptions) -> int:
     """Train what is missing, deliver it, write the report; the exit code. Given again, it goes on from there."""
     from ablate.execution.run_folder import RunFolder
@@ -66,20 +60,23 @@ def run_study(study: Study, options: RunOptions) -> int:
     store, summary = MlflowStore(options.tracking_uri), None
     folder = options.home / "runs" / study.slug / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     try:
-        _check_places(study, options)
-        with _only_driver(study, options.home), RunFolder(folder).driving() as run_folder:
+        check_places(study, options.home, options.reports)
+        with only_driver(study, options.home), RunFolder(folder).driving() as run_folder:
             stop = Stop(run_folder.stop_file)
             with stop_on_signals(stop):
-                known = collect(study, spool, store if store.begun() else None)
-                if options.check and to_train(study, known, retry_diverged=options.retry_failed):
+                there = store if store.begun() else None
+                known = collect(study, spool, there)
+                left = to_train(study, known, retry_diverged=options.retry_failed)
+                check_teachers(study, left, spool, there)
+                if options.check and left:
                     _refuse_what_levels_do_not_say(study, options, console)
-                summary, delivered = _train(study, known, run_folder, spool, store, options, console, stop)
+                summary, delivered = _train(study, left, known, run_folder, spool, store, options, console, stop)
                 if not stop.at_once:
-                    records = spool.records(trial.id for trial in study.trials)
+                    records = spool.records(trial.id for trial in study.all_trials)
                     _report(study, records, options, Delivery(store, spool, study), delivered, console)
         if summary.complete and not summary.failed:
             shutil.rmtree(folder, ignore_errors=True)  # logs and pickles; they are kept where something went wrong
-    except _Refused as refusal:
+    except Refused as refusal:
         _say(str(refusal))
         return MISTAKE
     except (OSError, ExecutionError) as error:
@@ -127,7 +124,7 @@ def _refuse_what_levels_do_not_say(study: Study, options: RunOptions, console: C
         from ablate.check import render_errors
 
         Console(stderr=True).print(render_errors(found), soft_wrap=True)
-        raise _Refused(
+        raise Refused(
             f"{study.path}: a Level does not do what it says, and nothing was trained; `ablate check` with the same "
             "options shows all of it, and --no-check trains all the same"
         )
@@ -135,6 +132,7 @@ def _refuse_what_levels_do_not_say(study: Study, options: RunOptions, console: C
 
 def _train(
     study: Study,
+    left: Sequence[Trial],
     known: Mapping[str, Record],
     run_folder: RunFolder,
     spool: Spool,
@@ -143,7 +141,7 @@ def _train(
     console: Console,
     stop: Stop,
 ) -> tuple[RunSummary, DeliveryReport]:
-    """Train Trials side by side while a thread delivers; where there is nothing to train, deliver."""
+    """Train the Trials that are left side by side while a thread delivers; where there is nothing to train, deliver."""
     from ablate.execution.display import choose_display
     from ablate.execution.executors import make_executor
     from ablate.execution.pack import Pack
@@ -151,11 +149,10 @@ def _train(
     from ablate.execution.scheduler import run_trials
     from ablate.tracking.live import LiveDelivery
 
-    left = {trial.id for trial in to_train(study, known, retry_diverged=options.retry_failed)}
     if not left:
         nothing = RunSummary(trained=(), reused=(), failed=(), interrupted=(), waiting=())
         return nothing, Delivery(store, spool, study).deliver_all(known.values())
-    executor = make_executor(options.executor, run_folder.jobs)
+    executor, ids = make_executor(options.executor, run_folder.jobs), {trial.id for trial in left}
 
     def make_pack(trials: tuple[Trial, ...], slot: Slot) -> Pack:
         return Pack(
@@ -174,7 +171,7 @@ def _train(
     try:
         summary = run_trials(
             # Finished ones are passed as well, to be counted; a divergence that stands is not.
-            [t for t in study.trials if t.id in left or known[t.id].status == "finished"],
+            [t for t in study.all_trials if t.id in ids or known[t.id].status == "finished"],
             make_pack=make_pack,
             executor=executor,
             spool=spool,
@@ -237,49 +234,18 @@ def _top_level(report: Report) -> list[Path]:
 
 def _last_line(study: Study, spool: Spool, summary: RunSummary | None) -> int:
     """Print the counts that scripts read, also with `--quiet`, and give the exit code."""
-    records = spool.records(trial.id for trial in study.trials)
+    trials = study.all_trials
+    records = spool.records(trial.id for trial in trials)
     finished = {i for i, record in records.items() if record.status == "finished"}
-    lacking = [i for i in finished if study.metric.name not in records[i].metrics]
+    wanted = {(trial.id, study.metric_of(trial.recipe)) for trial in study.trials if trial.id in finished}
+    lacking = {trial_id: name for trial_id, name in wanted if name not in records[trial_id].metrics}
     if lacking:  # another study, which compares something else, has trained them
-        _say(f"{len(lacking)} finished Trials have no metric {study.metric.name!r}, which this study compares")
+        names = " or ".join(repr(name) for name in sorted(set(lacking.values())))
+        _say(f"{len(lacking)} finished Trials have no metric {names}, which this study compares")
     failed = sum(record.status == "failed" for record in records.values())
     new = len(finished & set(summary.trained)) if summary else 0
     print(f"trained {new}, reused {len(finished) - new}, failed {failed}", flush=True)  # noqa: T201 - as promised
-    return OK if len(finished) - len(lacking) == len(study.trials) else FAILED
-
-
-@contextmanager
-def _only_driver(study: Study, home: Path) -> Iterator[None]:
-    """Hold the study for one driver at a time; refused where another one has it."""
-    folder = home / "runs" / study.slug
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = Lock(folder / "study.lock")
-    if not lock.acquire():
-        raise _Refused(
-            f"another `ablate run` of {study.slug} is at work in {home}, and a second one would only get in its way: "
-            f"wait for it, or stop it with Ctrl-C and give the command again; `ablate plan {study.path}` shows how "
-            "far it is"
-        )
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _check_places(study: Study, options: RunOptions) -> None:
-    """Find out before training whether the data is there and whether results can be written."""
-    if study.data_fingerprint == ABSENT:
-        source = study.baseline.recipe["data"]["source"]
-        raise _Refused(
-            f"{study.path}: the data of profile {study.profile!r} ({source}) is not on this machine; a relative path "
-            "starts at $ABLATE_DATA, or here where that is not set"
-        )
-    for place in (options.home, options.reports):
-        there = next(p for p in (place.absolute(), *place.absolute().parents) if p.exists())
-        if not there.is_dir():
-            raise _Refused(f"cannot write to {place}: {there} is not a folder")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise _Refused(f"cannot write to {place}: no permission in {there}")
+    return OK if len(finished) - len(lacking) == len(trials) else FAILED
 
 
 def _say(message: str) -> None:

@@ -12,7 +12,8 @@ import pytest
 # Before anything imports torch or NumPy's BLAS: tests run side by side, and results are compared bit by bit.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
-for name in ("MLFLOW_TRACKING_URI", "ABLATE_DATA", "ABLATE_CHECKPOINT_INTERVAL_S"):
+OWN_SETTINGS = ("ABLATE_DATA", "ABLATE_CHECKPOINT_INTERVAL_S", "ABLATE_WORKERS", "ABLATE_MEMORY_GB", "ABLATE_PROCESSES")
+for name in ("MLFLOW_TRACKING_URI", "TFDS_DATA_DIR", "RANK", "WORLD_SIZE", *OWN_SETTINGS):
     os.environ.pop(name, None)
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent
 def pytest_configure(config: pytest.Config) -> None:
     # MLflow 3.17 loads runs with a strategy that SQLAlchemy 2.1 deprecates; nothing of ours can change it.
     config.addinivalue_line("filterwarnings", "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is kept for a machine is kept for these tests alone."""
+    os.environ["ABLATE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture

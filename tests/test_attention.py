@@ -213,6 +213,7 @@ def test_a_folders_classes_are_named(place: Place, titles: list[str]) -> None:
                 pixels = random.integers(0, 256, (10, 12, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(folder / f"{number}.png")
     data = {"source": "imagefolder:pets", "channels": 3, "classes": 2, "test_fraction": 0.0, "eval_resize": 9}
+    data["test_split"] = "val"
     place.add("abc123", recipe(**data))
     file = place.root / "pets" / "val" / "dog" / "0.png"
     place.draw("abc123", "test:0", "test:3", str(file))

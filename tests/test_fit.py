@@ -124,6 +124,7 @@ def points(draw: st.DrawFn) -> dict[str, Any]:
         "branch_factor": draw(st.sampled_from([1.0, 2.0])),
         "stochastic_depth": draw(st.sampled_from([0.0, 0.1])),
         "dropout": draw(st.sampled_from([0.0, 0.1])),
+        "attention_dropout": draw(st.sampled_from([0.0, 0.0, 0.1])),
         "init": "jax",
     }
 
@@ -188,6 +189,11 @@ def test_every_published_model_fits_its_images(name: str) -> None:
             {"position": "relative", "position_at": "every_layer", "mixer": "cross_patch_linear"},
             "model.position",
             "mixer 'cross_patch_linear' has no attention",
+        ),
+        (
+            {"attention_dropout": 0.1, "mixer": "cross_patch_linear"},
+            "model.attention_dropout",
+            "attention_dropout needs a mixer that takes it, and mixer 'cross_patch_linear' has no attention weights",
         ),
         ({"name": "cswin", "stem_stride": 8}, "model", "model 'cswin': a stem of kernel 7 at stride 8 cannot see each"),
     ],

@@ -52,6 +52,19 @@ def test_quick_verbs_import_neither_torch_nor_mlflow(arguments: list[str], tmp_p
     assert done.returncode == 0, done.stderr
 
 
+def test_the_path_of_a_run_is_in_one_file() -> None:
+    """The verbs of a study stand in cli.py itself, from their arguments to the function that does the work."""
+    source = (ROOT / "ablate" / "cli.py").read_text(encoding="utf-8")
+    for verb, works in {
+        "run": "run_study(",
+        "report": "report_study(",
+        "plan": "plan_study(",
+        "check": "check_levels(",
+    }.items():
+        body = source.partition(f"\ndef {verb}(")[2].partition("\n@app")[0]
+        assert works in body
+
+
 def test_no_file_has_outgrown_one_idea() -> None:
     """No module of the package is longer than 300 lines: where one is, it has two ideas in it."""
     lengths = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in (ROOT / "ablate").rglob("*.py")}

@@ -24,7 +24,6 @@ from ablate.recipe import (
     RandAugment,
     Recipe,
     Section,
-    Teacher,
     decisive,
     resolve_part,
 )
@@ -113,7 +112,7 @@ def test_only_sections_that_can_be_off_have_defaults() -> None:
     """No default hides in the Recipe itself: what a study does not say stands in a section it asked for by name."""
     with_defaults = {cls.__name__ for cls in _sections() if _defaults(cls)}
     augment = {InceptionCrop, ColorJitter, RandAugment, Erasing, MixUp, CutMix}
-    others = {LinearScaling, Ema, Teacher, Distillation}
+    others = {LinearScaling, Ema, Distillation}
     assert with_defaults == {cls.__name__ for cls in augment | others} | {"Schedule", "Model"}
 
 

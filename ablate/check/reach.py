@@ -43,7 +43,13 @@ _SWITCHES = {
     "factor": "branch_factor",
 }
 #: Field of the model's section -> component, where they are not called the same.
-_FIELDS = {"position_at": "position", "position_covers": "position"}
+_FIELDS = {
+    "position_at": "position",
+    "position_covers": "position",
+    "attention_dropout": "mixer",
+    "stochastic_depth_rule": "stochastic_depth",
+    "head_bias": "head",
+}
 _OWN = {*KINDS, "final_norm", "layer_scale", "branch_factor", "stochastic_depth", "dropout", "init"}
 
 _IMAGES = frozenset({"training images", "held-out images"})
@@ -51,11 +57,18 @@ _SPLIT = frozenset({"order", "training images", "targets", "held-out images", "h
 _LOSSES = frozenset({"training loss", "evaluation loss"})
 _RATES = frozenset({"learning rates"})
 _UPDATE = frozenset({"update"})
+#: What two updates on one small batch on the CPU are not meant to show: averages that leave the weights alone, and how
+#: numbers are computed.
+BEYOND_TWO_UPDATES = ("ema", "judge", "compute", "schedule.micro_batch", "data.faulty")
+_OF_IMAGES = ("crop", "padding", "flip", "jitter", "autoaugment", "randaug", "trivialaugment", "erasing")
+_OF_PAIRS = ("mixup", "cutmix", "cutmix_share", "mixing_probability")
 #: Field or section -> what it may touch beside the model. The longest name that fits counts.
 _BESIDE: Mapping[str, frozenset[str]] = {
     "model": _LOSSES,
     "model.dropout": frozenset({"training loss"}),
     "model.stochastic_depth": frozenset({"training loss"}),
+    "model.stochastic_depth_rule": frozenset({"training loss"}),
+    "model.attention_dropout": frozenset({"training loss"}),
     "data": _SPLIT | _RATES,
     "data.image_size": _IMAGES,
     "data.channels": _IMAGES,
@@ -63,18 +76,22 @@ _BESIDE: Mapping[str, frozenset[str]] = {
     "data.mean": _IMAGES,
     "data.std": _IMAGES,
     "data.eval_resize": _IMAGES,  # training images, too, where no crop is drawn
+    "data.eval_resampling": _IMAGES,
     "data.evaluate_on": frozenset({"held-out images", "held-out labels"}),
     "augment": frozenset({"order", "training images", "targets"}),
-    "augment.crop": frozenset({"training images"}),
-    "augment.flip": frozenset({"training images"}),
-    "augment.randaug": frozenset({"training images"}),
-    "augment.mixup": frozenset({"training images", "targets"}),
+    **dict.fromkeys((f"augment.{name}" for name in _OF_IMAGES), frozenset({"training images"})),
+    **dict.fromkeys((f"augment.{name}" for name in _OF_PAIRS), frozenset({"training images", "targets"})),
     "optimizer": _UPDATE,
     "optimizer.learning_rate": _UPDATE | _RATES,
+    "optimizer.scaling": _UPDATE | _RATES,
     "schedule": _RATES,
     # An image's partner in MixUp depends on the batch.
     "schedule.batch_size": frozenset({"batch size", "updates an epoch", "training images", "targets"}) | _RATES,
+    "loss": _LOSSES,
+    "loss.label_smoothing": frozenset({"training loss"}),
+    "distillation": frozenset({"training loss"}),
     "precision": _LOSSES,
+    **dict.fromkeys(BEYOND_TWO_UPDATES, frozenset[str]()),
 }
 _UNKNOWN = _LOSSES | _UPDATE | _RATES | {"targets"}
 #: Field of the data -> components that are made for it.

@@ -9,6 +9,7 @@ from pathlib import Path
 from ablate.check.bench import BROKEN, Bench, broken
 from ablate.check.finding import Finding
 from ablate.check.known import finding_of, key_of, read_known, write_known
+from ablate.check.reach import BEYOND_TWO_UPDATES
 from ablate.study.designs import variant_name
 from ablate.study.fingerprint import ABSENT
 from ablate.study.study import VISION, Study, Variant
@@ -18,6 +19,7 @@ Progress = Callable[[int, int, str], None]
 #: What only the images themselves can show: how they are split, and which they are.
 _NEEDS_DATA = frozenset(
     {"data.source", "data.test_fraction", "data.val_fraction", "data.split_seed", "data.evaluate_on"}
+    | {"data.carve", "data.train_split", "data.test_split"}
 )
 
 
@@ -54,9 +56,10 @@ def check_study(study: Study, *, cache: Path | None = None, progress: Progress |
         note = f"this study trains with {study.trainable}, into whose models and updates no check can look"
         return Check(study.name, study.profile, {}, (), (), (note,))
     chosen, skipped = chosen_variants(study)
-    notes: list[str] = []
+    chosen, notes = _shown_by_two_updates(chosen)
     if study.data_fingerprint == ABSENT:
-        chosen, notes = _without_data(study, chosen)
+        chosen, more = _without_data(study, chosen)
+        notes += more
     nearest, folders = _nearest(study, chosen), cache and cache.parent / "fingerprints.json"
     keys = {v.name: key_of(study, v, nearest.get(v.name), folders) for v in chosen}
     known = read_known(cache)
@@ -95,6 +98,15 @@ def chosen_variants(study: Study) -> tuple[list[Variant], tuple[str, ...]]:
 
 def _changed_levels(study: Study, variant: Variant) -> set[tuple[str, str]]:
     return {(f, level) for f, level in variant.levels.items() if level != study.factors[f].reference}
+
+
+def _shown_by_two_updates(chosen: list[Variant]) -> tuple[list[Variant], list[str]]:
+    def beyond(field: str) -> bool:
+        return any(field == other or field.startswith(f"{other}.") for other in BEYOND_TWO_UPDATES)
+
+    left = [v.name for v in chosen if v.changes and all(map(beyond, v.changes))]
+    reason = f"not checked, since two updates cannot show what they change: {', '.join(left)}"
+    return [v for v in chosen if v.name not in left], [reason] if left else []
 
 
 def _without_data(study: Study, chosen: list[Variant]) -> tuple[list[Variant], list[str]]:

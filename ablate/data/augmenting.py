@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ablate import draws
+from ablate.data.autoaugment import AutoAugmenter
+from ablate.data.erasing import Eraser
+from ablate.data.jitter import ColorJitterer
+from ablate.data.padding import PaddedCrop
 from ablate.data.randaugment import RandAugmenter
+from ablate.data.timm_randaugment import TimmRandAugmenter
+from ablate.data.trivialaugment import trivialaugment
 from ablate.recipe import Augment, Data
+
+#: Images (B, C, S, S), seed, epoch and keys (B,) -> changed images.
+Change = Callable[[Tensor, int, int, NDArray[np.int64]], Tensor]
 
 
 class Augmenter:
@@ -19,21 +30,37 @@ class Augmenter:
     """
 
     def __init__(self, augment: Augment, data: Data) -> None:
-        self._augment = augment
-        randaug = augment.randaug
-        self._randaug = None if randaug == "off" else RandAugmenter(randaug, data.image_size)
+        self._of_pixels = tuple(_of_pixels(augment, data))
+        self._erase = None if augment.erasing == "off" else Eraser(augment.erasing)
 
     def pixels(self, images: Tensor, seed: int, epoch: int, keys: NDArray[np.int64]) -> Tensor:
         """Of uint8 images (B, C, S, S) after their crop; ``keys`` (B,) are what draws are keyed by."""
-        if self._augment.flip:
-            images = flip(images, seed, epoch, keys)
-        if self._randaug is not None:
-            images = self._randaug(images, seed, epoch, keys)
+        for change in self._of_pixels:
+            images = change(images, seed, epoch, keys)
         return images
 
-    def values(self, images: Tensor, seed: int, epoch: int, keys: NDArray[np.int64]) -> Tensor:  # noqa: ARG002
+    def values(self, images: Tensor, seed: int, epoch: int, keys: NDArray[np.int64]) -> Tensor:
         """Of normalised float32 images (B, C, S, S), before they are mixed."""
-        return images
+        return images if self._erase is None else self._erase(images, seed, epoch, keys)
+
+
+def _of_pixels(augment: Augment, data: Data) -> Iterator[Change]:
+    """In the order of the Recipe's fields."""
+    if augment.padding:
+        yield PaddedCrop(augment.padding)
+    if augment.flip:
+        yield flip
+    if augment.jitter != "off":
+        yield ColorJitterer(augment.jitter)
+    if augment.autoaugment != "off":
+        yield AutoAugmenter(augment.autoaugment, data)
+    if augment.randaug != "off":
+        if augment.randaug.operations == "timm":
+            yield TimmRandAugmenter(augment.randaug, data)
+        else:
+            yield RandAugmenter(augment.randaug, data.image_size)
+    if augment.trivialaugment != "off":
+        yield trivialaugment
 
 
 def flip(images: Tensor, seed: int, epoch: int, keys: NDArray[np.int64]) -> Tensor:

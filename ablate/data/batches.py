@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import tee
 
 import numpy as np
 import torch
@@ -19,12 +20,12 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from ablate.data.augmenting import Augmenter, normalise
-from ablate.data.crop import inception_boxes
 from ablate.data.errors import DataError
 from ablate.data.image_sets import ImageSet
+from ablate.data.looks import EvaluationLook, TrainingLook
 from ablate.data.mixing import Mixer
 from ablate.data.order import Shard, keys, repeated, shuffled
-from ablate.data.reading import read_ahead
+from ablate.data.reading import Reader, Request
 from ablate.recipe import Augment, Data
 
 _CPU = torch.device("cpu")
@@ -97,8 +98,16 @@ class TrainBatches:
         self._shard = shard
         self._augmenter = Augmenter(augment, data)
         self._mixer = Mixer(augment)
+        # A CPU augments where it reads, which may be ahead of use; an accelerator augments by itself.
+        self._augments_later = device.type != "cpu"
+        look = TrainingLook(train_set, augment, seed, None if self._augments_later else self._augmenter)
+        self._reader = Reader(look, decodes=train_set.decodes, device=device)
         values = batch_size * data.channels * data.image_size**2
         self._batches_at_once = 1 if train_set.decodes else max(1, _AT_ONCE // values)
+
+    def close(self) -> None:
+        """End what reads ahead; the next epoch would start it again."""
+        self._reader.close()
 
     def order(self, epoch: int) -> Tensor:
         """Positions of all training images, (N,), in the order of this epoch, whatever the batch size."""
@@ -114,12 +123,12 @@ class TrainBatches:
         rows, size = self._own(epoch, start)
         chunks = rows.split(self._batches_at_once * size) if len(rows) else iter(())
 
-        def read(chunk: _Rows) -> Tensor:
-            return self._read(epoch, chunk)
-
+        asked, answered = tee(chunks)
+        requests = (Request(chunk.positions.numpy(), self._keys(chunk), epoch) for chunk in asked)
         step = epoch * self.steps_per_epoch + start
-        for chunk, cut in read_ahead(self._set, chunks, read):
-            looks = self._augmenter.pixels(cut.to(self._device), self._seed, epoch, self._keys(chunk))
+        for chunk, looks in zip(answered, self._reader(requests), strict=True):
+            if self._augments_later:
+                looks = self._augmenter.pixels(looks, self._seed, epoch, self._keys(chunk))
             for own, images in zip(chunk.split(size), looks.split(size), strict=True):
                 yield self._batch(epoch, step, own, images)
                 step += 1
@@ -139,14 +148,6 @@ class TrainBatches:
 
     def _keys(self, rows: _Rows) -> NDArray[np.int64]:
         return keys(self._set.indices[rows.positions], rows.repeats)
-
-    def _read(self, epoch: int, rows: _Rows) -> Tensor:
-        """The images before anything but the crop happened to them, uint8."""
-        crop = self._augment.crop
-        if crop == "off":
-            return self._set.images(rows.positions)
-        boxes = inception_boxes(crop, self._set.sizes(rows.positions), self._seed, epoch, self._keys(rows))
-        return self._set.images(rows.positions, boxes)
 
     def _batch(self, epoch: int, step: int, rows: _Rows, images: Tensor) -> Batch:
         own = self._keys(rows)
@@ -172,8 +173,12 @@ def eval_batches(
     Of a shard, its neighbouring part of the set.
     """
     chunks = torch.arange(len(held_out))[shard.rows(len(held_out))].split(batch_size)
-    for positions, images in read_ahead(held_out, chunks, held_out.images):
-        yield _finished(held_out, positions, images.to(device), data, device)
+    reader = Reader(EvaluationLook(held_out), decodes=held_out.decodes, device=device)
+    try:
+        for positions, images in zip(chunks, reader(Request(c.numpy()) for c in chunks), strict=True):
+            yield _finished(held_out, positions, images, data, device)
+    finally:
+        reader.close()
 
 
 def _with_partners(values: Tensor, shard: Shard) -> tuple[Tensor, Tensor]:

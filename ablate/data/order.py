@@ -35,18 +35,17 @@ def shuffled(indices: Tensor, seed: int, epoch: int) -> Tensor:
 
 
 def repeated(order: Tensor, batch_size: int, repeats: int) -> tuple[Tensor, Tensor]:
-    """The epoch's batches one after the other with every image ``repeats`` times in its batch, and which time it is.
+    """The epoch's batches one after the other with every image ``repeats`` times in a row, and which time it is.
 
     Positions and numbers of repeats, both (N // batch_size * batch_size,), so that an epoch has as many updates as
     without repeats and sees a share of the images (DeiT's `RASampler`, arXiv 2012.12877, section 5.4). Within a batch
     all images come once before one comes again: neighbours, which MixUp pairs, are then different images.
     """
-    steps = len(order) // batch_size
-    distinct = batch_size // repeats
-    seen = order[: steps * distinct].view(steps, 1, distinct)
-    positions = seen.expand(steps, repeats, distinct).reshape(-1)
-    numbers = torch.arange(repeats).view(1, repeats, 1).expand(steps, repeats, distinct).reshape(-1)
-    return positions, numbers
+    used = len(order) // batch_size * batch_size
+    positions = order.repeat_interleave(repeats)[:used].view(-1, batch_size)
+    numbers = torch.arange(repeats).repeat(len(order))[:used].view(-1, batch_size)
+    first_times_first = numbers.argsort(dim=1, stable=True)
+    return positions.gather(1, first_times_first).flatten(), numbers.gather(1, first_times_first).flatten()
 
 
 def keys(indices: Tensor, numbers: Tensor) -> NDArray[np.int64]:

@@ -1,9 +1,7 @@
 """Where images come from, and which of them a Trial trains on and is judged on.
 
-The packaged sources (`digits`, `mnist5k`) have no test split of their own: `test_fraction` is carved out
-first, then `val_fraction` of the rest as `val`, and what remains is for training. Training never sees
-either, whichever one the Trial is judged on. A folder brings its own test images in ``val/`` (ImageNet's name for them)
-or, where there is no such folder, ``test/``; its `val` is carved out of ``train/``. No split stands in for another.
+A source is trained on its `train_split`. Its `test` is the split that the Recipe names, or is carved out; `val` is
+always carved out. Training never sees either, whichever one the Trial is judged on, and no split stands in for another.
 """
 
 from __future__ import annotations
@@ -13,14 +11,14 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from ablate.data.cifar import cifar
 from ablate.data.errors import DataError
-from ablate.data.folder import FolderImages
-from ablate.data.image_sets import ImageSet, MemoryImages, Splits
-from ablate.data.listing import listing
-from ablate.data.splits import stratified
+from ablate.data.image_folders import image_folder, imagenet
+from ablate.data.image_sets import Splits
+from ablate.data.pools import Source, carved, in_memory
+from ablate.data.timm_readers import timm_reader
 from ablate.recipe import Data
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -46,13 +44,22 @@ def _mnist5k() -> Arrays:
 
 #: Packaged source -> its images (N, C, H, W) and labels (N,); read once in a process.
 PACKAGED: dict[str, Callable[[], Arrays]] = {"digits": _digits, "mnist5k": _mnist5k}
+#: Kinds of sources whose images lie in memory, decoded and all of one size.
+IN_MEMORY = frozenset({*PACKAGED, "cifar10", "cifar100"})
+#: Source in a folder of this machine -> how it is read.
+_IN_FOLDERS: dict[str, Callable[[Data, Path], Source]] = {
+    "imagefolder": image_folder,
+    "imagenet": imagenet,
+    "cifar10": cifar,
+    "cifar100": cifar,
+}
 
 
 def load(data: Data) -> Splits:
     """The images to train on, and those of ``data.evaluate_on``.
 
-    An image's index is its place in the whole source: in a folder, training images first, in the order of
-    class and file name. Raises `DataError` for what cannot be.
+    An image's index is its place in the whole source, training images first, in the source's order: in a folder,
+    that of class and file name. Raises `DataError` for what cannot be.
     """
     if data.evaluate_on == "val" and data.val_fraction == 0:
         raise DataError("data.evaluate_on is val, but data.val_fraction is 0: nothing is held out to evaluate on")
@@ -61,82 +68,43 @@ def load(data: Data) -> Splits:
             f"data.eval_resize ({data.eval_resize}) is smaller than data.image_size ({data.image_size}), "
             "which is cut from its centre"
         )
+    source = _source(data)
+    if data.classes != len(source.classes):
+        left_out = f" without those left out: {source.skipped[-1]}" if source.skipped else ""
+        raise DataError(f"data.classes is {data.classes}, but {data.source} has {len(source.classes)}{left_out}")
+    return carved(data, source)
+
+
+def class_names(data: Data) -> list[str]:
+    """Names of the classes in the order of their labels; their numbers where the source has no names."""
+    return _source(data).classes
+
+
+def _source(data: Data) -> Source:
+    if data.test_split is not None and data.test_fraction:
+        raise DataError(
+            f"data.test_split is {data.test_split} and data.test_fraction {data.test_fraction}: test images are the "
+            "source's own, or held out of those for training; set one to null or 0"
+        )
+    if data.kind in PACKAGED:
+        return _packaged(data)
+    if not data.kind.startswith("cifar") and data.channels not in (1, 3):
+        raise DataError(f"data.channels must be 1 (gray) or 3 (RGB) for {data.kind}, not {data.channels}")
     location = data.location()
-    splits = _packaged(data) if location is None else _folder(data, location)
-    if not len(splits.held_out):
-        raise DataError(f"data.{data.evaluate_on}_fraction is so small that no image is held out")
-    missing = set(range(data.classes)) - set(splits.train.labels.unique().tolist())
-    if missing:
-        raise DataError(f"{len(missing)} of {data.classes} classes have no image left to train on; hold out less")
-    return splits
+    return timm_reader(data) if location is None else _IN_FOLDERS[data.kind](data, location)
 
 
-def _packaged(data: Data) -> Splits:
+def _packaged(data: Data) -> Source:
+    if data.train_split != "train" or data.test_split is not None:
+        raise DataError(
+            f"{data.source} has no splits of its own: leave data.train_split at train and data.test_split at null, "
+            "and hold test images out with data.test_fraction"
+        )
     if data.evaluate_on == "test" and data.test_fraction == 0:
         raise DataError(
             f"data.evaluate_on is test, but data.test_fraction is 0 and {data.source} has no test split of its own"
         )
     pixels, labels = PACKAGED[data.source]()
-    _check(data, channels=pixels.shape[1], classes=int(labels.max()) + 1)
-    indices = np.arange(len(labels), dtype=np.int64)
-    test = stratified(labels, indices, data.test_fraction, data.split_seed, "test split")
-    val = _val(data, labels, indices, ~test)
-
-    def images(chosen: NDArray[np.bool_]) -> ImageSet:
-        return MemoryImages(
-            torch.from_numpy(pixels[chosen]),
-            torch.from_numpy(labels[chosen]),
-            torch.from_numpy(indices[chosen]),
-            data.image_size,
-            data.eval_resize,
-        )
-
-    return Splits(images(~test & ~val), images(val if data.evaluate_on == "val" else test))
-
-
-def _folder(data: Data, location: Path) -> Splits:
-    if data.test_fraction:
-        raise DataError("data.test_fraction must be 0 for an imagefolder: its test images lie in val/ or test/")
-    if data.channels not in (1, 3):
-        raise DataError(f"data.channels must be 1 (gray) or 3 (RGB) for an imagefolder, not {data.channels}")
-    if not location.is_dir():
-        raise DataError(f"there is no folder {location} (data.source; relative paths start at $ABLATE_DATA)")
-    classes, paths, labels = listing(location / "train")
-    _check(data, channels=data.channels, classes=len(classes))
-    indices = np.arange(len(paths), dtype=np.int64)
-    val = _val(data, labels, indices, np.ones(len(paths), dtype=np.bool_))
-
-    def images(paths: list[Path], labels: NDArray[np.int64], indices: NDArray[np.int64]) -> ImageSet:
-        return FolderImages(paths, labels, indices, data.channels, data.image_size, data.eval_resize)
-
-    def carved(chosen: NDArray[np.bool_]) -> ImageSet:
-        return images([paths[k] for k in np.flatnonzero(chosen)], labels[chosen], indices[chosen])
-
-    if data.evaluate_on == "val":
-        return Splits(carved(~val), carved(val))
-    folder = next((location / name for name in ("val", "test") if (location / name).is_dir()), None)
-    if folder is None:
-        raise DataError(f"data.evaluate_on is test, but {location} has neither val/ nor test/")
-    test_classes, test_paths, test_labels = listing(folder)
-    if test_classes != classes:
-        differing = ", ".join(sorted(set(classes) ^ set(test_classes))[:5])
-        raise DataError(f"{location / 'train'} and {folder} hold different classes: {differing}")
-    return Splits(
-        carved(~val), images(test_paths, test_labels, len(paths) + np.arange(len(test_paths), dtype=np.int64))
-    )
-
-
-def _val(
-    data: Data, labels: NDArray[np.int64], indices: NDArray[np.int64], rest: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Which images are `val`, (N,), carved out of those that ``rest`` marks."""
-    val = np.zeros(len(labels), dtype=np.bool_)
-    val[rest] = stratified(labels[rest], indices[rest], data.val_fraction, data.split_seed, "val split")
-    return val
-
-
-def _check(data: Data, channels: int, classes: int) -> None:
-    if data.channels != channels:
-        raise DataError(f"data.channels is {data.channels}, but images of {data.source} have {channels}")
-    if data.classes != classes:
-        raise DataError(f"data.classes is {data.classes}, but {data.source} has {classes}")
+    if data.channels != pixels.shape[1]:
+        raise DataError(f"data.channels is {data.channels}, but images of {data.source} have {pixels.shape[1]}")
+    return Source([str(k) for k in range(int(labels.max()) + 1)], in_memory(data, pixels, labels))

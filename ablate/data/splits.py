@@ -1,11 +1,15 @@
-"""Carving held-out images out of a source: by class, disjoint, and the same for every seed of a study."""
+"""Carving held-out images out of a source: disjoint, keyed, and the same for every seed of a study."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ablate import draws
+
+Carve = Callable[[NDArray[np.int64], NDArray[np.int64], float, int, str], NDArray[np.bool_]]
 
 
 def stratified(
@@ -22,3 +26,14 @@ def stratified(
     rank = np.empty(len(labels), dtype=np.int64)
     rank[order] = np.arange(len(labels)) - starts[labels[order]]
     return rank < np.floor(counts * fraction + 0.5)[labels]
+
+
+def random(
+    labels: NDArray[np.int64], indices: NDArray[np.int64], fraction: float, seed: int, purpose: str
+) -> NDArray[np.bool_]:
+    """As `stratified`, but the share is that of all images together, whatever their labels."""
+    return stratified(np.zeros_like(labels), indices, fraction, seed, purpose)
+
+
+#: How `data.carve` names them.
+CARVES: dict[str, Carve] = {"stratified": stratified, "random": random}

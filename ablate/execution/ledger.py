@@ -27,6 +27,8 @@ class Ledger:
         self._finished: list[str] = []
         self._failed: list[str] = []
         self._touched: set[str] = set()
+        self._taught: set[str] = set()
+        """Trials that others need, and that have finished."""
         self._begun = time.monotonic()
         for trial in trials:
             record = spool.record(trial.id)
@@ -62,8 +64,21 @@ class Ledger:
         return trial_id in self.open and not is_settled(self._spool.record(trial_id), self.failed_before)
 
     def free(self) -> list[Trial]:
-        """Open Trials that no process has in its hands."""
-        return [trial for trial in self.open.values() if not self._spool.held(trial.id)]
+        """Open Trials that no process has in its hands, and whose teachers have finished."""
+        return [t for t in self.open.values() if not self._waits_for(t) and not self._spool.held(t.id)]
+
+    def untaught(self) -> list[Trial]:
+        """Open Trials that can never be trained here: what they wait for is not open any more, if it ever was."""
+        return [t for t in self.open.values() if any(need not in self.open for need in self._waits_for(t))]
+
+    def _waits_for(self, trial: Trial) -> list[str]:
+        """Ids of the Trials that one needs and that have not finished, as far as this ledger has seen."""
+        for need in trial.needs:
+            if need not in self.open and need not in self._taught:
+                record = self._spool.record(need)
+                if record is not None and record.status == "finished":
+                    self._taught.add(need)
+        return [need for need in trial.needs if need not in self._taught]
 
     def progress(self, running: Sequence[Running], slots: int, stopping: bool) -> Progress:
         """The run at this moment, given what is in the slots."""

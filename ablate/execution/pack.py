@@ -63,7 +63,7 @@ class PackSummary:
     trained: tuple[str, ...]
     failed: tuple[str, ...]
     skipped: tuple[str, ...]
-    """Finished before, or in the hands of another worker."""
+    """Finished before, in the hands of another worker, or without its teacher."""
     stopped: str = ""
     """Why the job ended before its list did: `stop file`, `driver gone` or a signal's name; empty if it did not."""
 

@@ -2,7 +2,8 @@
 
 It trusts nothing but the spool. Jobs come and go and may die at any moment; what counts is which Trials
 have a Record. Every job is given all open Trials, and the spool's locks decide who trains which, so slots
-balance themselves, and a second driver with the same Trials is one more set of slots.
+balance themselves, and a second driver with the same Trials is one more set of slots. A Trial that needs others is
+free once these have finished; where one of them has failed, it fails with it.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ablate.execution.executors import Executor, Job
+from ablate.execution.handover import failure_of_teacher
 from ablate.execution.ledger import Ledger
 from ablate.execution.pack import Pack
 from ablate.execution.progress import Observer, Progress, Running, RunSummary, total_steps
 from ablate.execution.slots import Slot
 from ablate.execution.status import JobStatus, read_status
 from ablate.execution.stopping import Stop
+from ablate.execution.strikes import Strikes
 from ablate.study.study import Trial
+from ablate.tracking.record import Record
 from ablate.tracking.spool import Spool
 
 #: How often jobs are looked at, s.
@@ -87,21 +91,6 @@ class _Active:
         return read_status(self.pack.status_file) or JobStatus()
 
 
-@dataclass(frozen=True)
-class _Strikes:
-    """Deaths of processes with one Trial in their hands, since it last got further."""
-
-    count: int = 0
-    furthest: int | None = None
-    """The highest step that the Trial had reported when one of them died."""
-
-    def one_more(self, step: int | None) -> _Strikes:
-        """After another death, with ``step`` reported last: progress forgives the deaths before it."""
-        if step is not None and (self.furthest is None or step > self.furthest):
-            return _Strikes(1, step)
-        return _Strikes(self.count + 1, self.furthest)
-
-
 class _Run:
     """The jobs of one call of `run_trials`."""
 
@@ -123,7 +112,7 @@ class _Run:
         self.observer = observer
         self.stop = stop
         self.active: dict[str, _Active] = {}
-        self.strikes: dict[str, _Strikes] = {}
+        self.strikes: dict[str, Strikes] = {}
         self.fruitless = 0
         self.submitted = 0
 
@@ -173,9 +162,26 @@ class _Run:
         for active in self.active.values():
             self.ledger.note(active.status())
         for record in settled:
-            self.fruitless = 0
-            trial = self.ledger.settle(record)
-            self.observer.settled(trial, record, self.progress())
+            self._settle(record)
+        for trial in self.ledger.untaught():
+            self._fail_untaught(trial)
+
+    def _settle(self, record: Record) -> None:
+        self.fruitless = 0
+        trial = self.ledger.settle(record)
+        self.observer.settled(trial, record, self.progress())
+
+    def _fail_untaught(self, trial: Trial) -> None:
+        """Record that a Trial was not trained because its teacher failed."""
+        pack = self.make_pack((trial,), self.slots[0])
+        claim = self.spool.claim(trial, pack.trainable, pack.data_fingerprint)
+        if claim is None:
+            return  # another driver has begun it
+        with claim:
+            if self.ledger.is_open(trial.id):
+                _ = claim.folder  # an attempt of its own, if a short one, so that the next counts on from it
+                reason = failure_of_teacher(trial, self.spool.records(trial.needs))
+                self._settle(claim.fail("teacher", reason))
 
     def _reap(self) -> bool:
         """Take ended jobs out of their slots; whether there were any."""
@@ -200,7 +206,7 @@ class _Run:
     def _strike(self, active: _Active, trial_id: str, reason: str) -> None:
         """Count the death of a process against the Trial in its hands, and give that up in the end."""
         row = self.spool.last_row(trial_id)
-        strikes = self.strikes.get(trial_id, _Strikes()).one_more(row.step if row else None)
+        strikes = self.strikes.get(trial_id, Strikes()).one_more(row.step if row else None)
         self.strikes[trial_id] = strikes
         trial = self.ledger.open.get(trial_id)
         if trial is not None:

@@ -1,7 +1,8 @@
 """Slots: how many jobs run side by side on this machine, and what share of it each one has.
 
 Several single-threaded processes train small models faster than one process with several threads, so by
-default every core is a slot of its own; where there are GPUs, every GPU is.
+default every core is a slot of its own; where there are GPUs, every GPU is. A Trial that several processes train
+together takes as many of them.
 """
 
 from __future__ import annotations
@@ -28,19 +29,28 @@ class Slot:
 
 
 def plan_slots(
-    count: int | None = None, *, cores: int | None = None, gpus: Sequence[str] | None = None
+    count: int | None = None, *, processes: int = 1, cores: int | None = None, gpus: Sequence[str] | None = None
 ) -> tuple[Slot, ...]:
-    """The slots of this machine: ``count`` of them, else one per GPU, else one per core.
+    """The slots of this machine: ``count`` of them, else one for every ``processes`` GPUs, else for so many cores.
 
-    Cores are shared out evenly, GPUs in turn. Raises ValueError for a count below one.
+    Cores are shared out evenly, GPUs in turn. Raises ValueError for a count below one, and where there are GPUs, but
+    fewer than ``processes``: no two processes of a Trial can compute on the same one.
     """
     if count is not None and count < 1:
         raise ValueError(f"at least one slot is needed, got {count}")
     cores = available_cores() if cores is None else cores
     gpus = visible_gpus() if gpus is None else gpus
-    number = count or len(gpus) or cores
+    if 0 < len(gpus) < processes:
+        raise ValueError(f"{processes} processes to a Trial need as many GPUs, and {len(gpus)} are visible")
+    number = count or (len(gpus) or max(cores, processes)) // processes
     threads = max(1, cores // number)
-    return tuple(Slot(f"slot{index}", threads, gpus[index % len(gpus)] if gpus else None) for index in range(number))
+    return tuple(Slot(f"slot{index}", threads, _gpus_of(index, processes, gpus)) for index in range(number))
+
+
+def _gpus_of(index: int, processes: int, gpus: Sequence[str]) -> str | None:
+    """The GPUs of a slot, as CUDA_VISIBLE_DEVICES names them; None where there are none."""
+    places = range(index * processes, (index + 1) * processes)
+    return ",".join(gpus[place % len(gpus)] for place in places) if gpus else None
 
 
 def available_cores() -> int:

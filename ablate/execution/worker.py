@@ -1,7 +1,8 @@
 """The worker: trains the Trials of a Pack one after the other, in one warm process.
 
 Several workers may be given the same list. Each takes the next Trial that is neither settled nor in the
-hands of another one, so that slots share the work out among themselves and imports are paid once per slot.
+hands of another one, and whose teachers have finished, so that slots share the work out among themselves and imports
+are paid once per slot.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ablate.execution.handover import hand_over
 from ablate.execution.measurements import final_metrics
 from ablate.execution.pack import Pack, PackSummary, is_settled
 from ablate.execution.report import JournalReport
@@ -85,6 +87,7 @@ class _Worker:
         self.pack = pack
         self.watch = watch
         self.spool = Spool(pack.spool.absolute())
+        self._taught: set[str] = set()
         self.trainable = load_trainable(pack.trainable)
         limit_torch_threads(pack.slot.threads)
         # Once, at the start: what is loaded is the code of that moment, whatever is committed meanwhile.
@@ -94,17 +97,28 @@ class _Worker:
         """Claim a Trial that still needs training."""
         if is_settled(self.spool.record(trial.id), self.pack.failed_before):
             return None
+        if not all(map(self._has_finished, trial.needs)):
+            return None
         claim = self.spool.claim(trial, self.pack.trainable, self.pack.data_fingerprint)
         if claim is not None and is_settled(claim.record, self.pack.failed_before):
             claim.release()  # another worker settled it between the look and the claim
             return None
         return claim
 
+    def _has_finished(self, trial_id: str) -> bool:
+        if trial_id not in self._taught:
+            record = self.spool.record(trial_id)
+            if record is None or record.status != "finished":
+                return False
+            self._taught.add(trial_id)
+        return True
+
     def train(self, trial: Trial, claim: Claim) -> Outcome:
         """Run the Trainable once and record how it ended."""
         working_folder = Path.cwd()
         try:
             report = JournalReport(claim, self.watch)
+            hand_over(trial, self.spool, claim.folder)
             metrics = self.trainable(plain(trial.recipe), trial.seed, report, claim.folder)
             claim.finish(final_metrics(metrics, self.pack.metric), self.environment)
         except Stopped:

@@ -21,8 +21,8 @@ readout        grid, heads                         tokens_BND -> representation_
                                                    method ``prepend`` puts in front (0: never called)
 position       grid, prefix_tokens, heads          tokens_BND -> tokens_BND with positions added;
                                                    ``prefix_tokens`` of them precede the grid
-mixer          grid, prefix_tokens, block          normalised tokens_BND -> the residual branch; may
-                                                   have ``forward_with_weights`` (see SelfAttention)
+mixer          grid, prefix_tokens, block,         normalised tokens_BND -> the residual branch; may
+               attention_dropout                   have ``forward_with_weights`` (see SelfAttention)
 feed_forward   grid, prefix_tokens, block          normalised tokens_BND -> the residual branch
 norm           (none)                              tokens_BND, or representation_BD, normalised
 head           classes                             representation_BD -> logits_BK
@@ -30,7 +30,10 @@ head           classes                             representation_BD -> logits_B
 
 ``image_size`` is (height, width), px. ``prefix_tokens`` is the readout's own number in mixer and
 feed_forward; to a position it is 0 where positions cover the patches alone. ``block`` counts from 0.
-``heads`` is that of the mixer, and is offered where the mixer has such an option.
+``heads`` is that of the mixer, and is offered where the mixer has such an option. A mixer that has attention weights
+takes ``attention_dropout``, the probability with which it drops them in training; one that does not take it is refused
+where that is above 0. Stems and readouts drop none: the attention of ``tokens_to_token``, ``layer_wise_cls`` and
+``map`` is not that of the blocks.
 
 Some parts say more about themselves, as attributes of their class:
 

@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from ablate.draws import derive
+from ablate.fit import drops_attention, no_attention_to_drop
 from ablate.models.block import Block
 from ablate.models.init import initialise
 from ablate.models.layer_scale import LayerScale
-from ablate.models.stochastic_depth import StochasticDepth, linear_rates
+from ablate.models.stochastic_depth import RATES, StochasticDepth
 from ablate.models.timm_door import build_timm
 from ablate.models.vision_transformer import VisionTransformer
 from ablate.parts import MODELS, takes, target_of
@@ -34,9 +35,21 @@ def make_model(model: Model | WholeModel, data: Data, seed: int) -> nn.Module:
     built = build(model, data, seed=derive(seed, "init"))
     if isinstance(model, Model):
         initialise(built, model.init, seed)
+        if model.head_bias:
+            _raise_head_bias(built, model.head_bias, data.classes)
     elif model.name in MODELS:
         initialise(built, str(built.scheme), seed)
     return built
+
+
+@torch.no_grad()
+def _raise_head_bias(model: Any, value: float, classes: int) -> None:
+    """Add to the biases of each head's last layer. Raises ValueError where a head has none."""
+    for head in filter(None, (model.head, model.distilled_head)):
+        last = [m for m in head.modules() if isinstance(m, nn.Linear) and m.out_features == classes]
+        if not last or last[-1].bias is None:
+            raise ValueError(f"head_bias is {value}, and {type(head).__name__} ends in no dense layer with a bias")
+        last[-1].bias.add_(value)
 
 
 def build(
@@ -80,8 +93,9 @@ def _space(model: Model, data: Data, size: tuple[int, int]) -> VisionTransformer
     own = model.depth if model.position_at == "every_layer" else 1
     positions = [make("position", grid=grid, prefix_tokens=covered, **with_heads) for _ in range(own)]
     _check_position(model, positions[0])
+    _check_attention_dropout(model)
     place = {"grid": grid, "prefix_tokens": prefix}
-    rates = linear_rates(model.stochastic_depth, model.depth)
+    rates = RATES[model.stochastic_depth_rule](model.stochastic_depth, model.depth)
     return VisionTransformer(
         stem=stem,
         positions=positions,
@@ -107,6 +121,12 @@ def _check_position(model: Model, position: nn.Module) -> None:
         raise ValueError(f"position {name!r} is a bias of attention, and mixer {model.mixer.name!r} has no attention")
 
 
+def _check_attention_dropout(model: Model) -> None:
+    """Raise ValueError where there are no attention weights to drop."""
+    if model.attention_dropout and not drops_attention(model.mixer):
+        raise ValueError(no_attention_to_drop(model.mixer))
+
+
 def _check_readout(model: Model, prefix_tokens: int) -> None:
     """Raise ValueError where the token that is read can see nothing."""
     if model.mixer.name == "none" and prefix_tokens:
@@ -117,7 +137,7 @@ def _check_readout(model: Model, prefix_tokens: int) -> None:
 def _block(model: Model, make: Callable[..., nn.Module], block: int, rate: float, place: Mapping[str, Any]) -> Block:
     return Block(
         norm_1=make("norm"),
-        mixer=make("mixer", block=block, **place),
+        mixer=make("mixer", block=block, attention_dropout=model.attention_dropout, **place),
         norm_2=make("norm"),
         feed_forward=make("feed_forward", block=block, **place),
         scale=None if model.layer_scale == "off" else partial(LayerScale, model.dim, model.layer_scale),

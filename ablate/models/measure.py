@@ -55,6 +55,12 @@ def measure(model: nn.Module, image_size: tuple[int, int], channels: int, classe
     return Cost(parameters=parameters, macs=flops // 2, flops=flops, activation_bytes=three - two)
 
 
+def forward_flops(model: nn.Module, image_size: tuple[int, int], channels: int) -> int:
+    """The ``flops`` of `measure` alone. Raises what the model's forward raises."""
+    with _one_report(), FakeTensorMode(allow_non_fake_inputs=True), _mode(model, training=False):
+        return _forward(model, _stand_ins(model), torch.empty(1, channels, *image_size))[0]
+
+
 def _stand_ins(model: nn.Module) -> dict[str, Tensor]:
     """All parameters and buffers without values, on the CPU, in float32 where they are no whole numbers."""
     made = {}

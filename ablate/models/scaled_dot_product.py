@@ -12,19 +12,22 @@ from torch import Tensor
 Bias = Callable[[Tensor], Tensor]
 
 
-def attend(q_BANE: Tensor, k_BAME: Tensor, v_BAME: Tensor, bias: Bias | None = None) -> Tensor:
+def attend(q_BANE: Tensor, k_BAME: Tensor, v_BAME: Tensor, bias: Bias | None = None, dropout: float = 0.0) -> Tensor:
     """softmax(q k^T / sqrt(E) + bias) v, (B, A, N, E) (Vaswani et al., arXiv 1706.03762, eq. 1).
+
+    ``dropout`` is the probability with which a weight is left out, the others being divided by 1 - dropout; it acts
+    whatever the mode, which is the caller's to know.
 
     Which kernel computes it is no option of the Recipe: the formula is one, the results differ by rounding. The
     CPU's fused kernel is up to ten times slower than the formula written out in half precision, and up to twice
     as fast in full precision; on a GPU the fused one serves both.
     """
     if q_BANE.device.type == "cpu" and q_BANE.dtype in (torch.bfloat16, torch.float16):
-        return attention_weights(q_BANE, k_BAME, bias) @ v_BAME
+        return F.dropout(attention_weights(q_BANE, k_BAME, bias), dropout) @ v_BAME
     # The kernel refuses a bias of another type than q, which a float32 table under autocast would be.
     added_BANM = None if bias is None else bias(_scaled(q_BANE)).to(q_BANE.dtype)
     scale = q_BANE.shape[-1] ** -0.5
-    return F.scaled_dot_product_attention(q_BANE, k_BAME, v_BAME, attn_mask=added_BANM, scale=scale)
+    return F.scaled_dot_product_attention(q_BANE, k_BAME, v_BAME, attn_mask=added_BANM, dropout_p=dropout, scale=scale)
 
 
 def attention_weights(q_BANE: Tensor, k_BAME: Tensor, bias: Bias | None = None) -> Tensor:

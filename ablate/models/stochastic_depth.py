@@ -34,3 +34,12 @@ def linear_rates(maximum: float, depth: int) -> list[float]:
     A single block has 0. (Huang et al., eq. 4, count from the input: their first block has maximum / depth.)
     """
     return [maximum * (block / max(depth - 1, 1)) for block in range(depth)]
+
+
+def constant_rates(rate: float, depth: int) -> list[float]:
+    """The same rate in each block, as in the code of CaiT and ResMLP."""
+    return [rate] * depth
+
+
+#: The Recipe's name of a rule -> the rates of all blocks by it.
+RATES = {"linear": linear_rates, "constant": constant_rates}

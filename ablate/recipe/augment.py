@@ -76,10 +76,14 @@ class RandAugment(Section):
     max_level: Annotated[float, Field(gt=0.0), NEUTRAL] = 10.0
     """With `operations: timm`: where noise is clipped (timm's `mmax`)."""
 
+    resampling: Annotated[Literal["random", "bilinear", "bicubic"], NEUTRAL] = "random"
+    """With `operations: timm`: how operations that move pixels resample; `random`: either, drawn for each."""
+
     @model_validator(mode="after")
     def _understood(self) -> RandAugment:
-        if self.operations != "timm" and (self.increasing or self.noise or self.max_level != 10.0):
-            raise ValueError("increasing, noise and max_level need operations: timm")
+        timm_alone = (self.increasing, self.noise != 0, self.max_level != 10.0, self.resampling != "random")
+        if self.operations != "timm" and any(timm_alone):
+            raise ValueError("increasing, noise, max_level and resampling need operations: timm")
         return self
 
 
@@ -155,8 +159,8 @@ class Augment(Section):
     mixing_probability: Annotated[Share, NEUTRAL] = 1.0
     """With which an image (or batch) is mixed at all."""
     repeats: Annotated[int, Field(gt=0), NEUTRAL] = 1
-    """How often an image comes in one batch, each time augmented anew (repeated augmentation, Hoffer et al.,
-    arXiv 1901.09335; DeiT 3). An epoch keeps its number of updates and sees as many fewer images."""
+    """How often an image comes in a row, each time augmented anew (repeated augmentation, Hoffer et al., arXiv
+    1901.09335; DeiT 3). An epoch keeps its number of updates and sees as many fewer images."""
 
     @model_validator(mode="after")
     def _agreed(self) -> Augment:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from ablate.recipe.any_model import AnyModel
 from ablate.recipe.data import Deviation, DeviationPerChannel, Number, PerChannel
-from ablate.recipe.section import Section
+from ablate.recipe.section import NEUTRAL, Section
 from ablate.recipe.whole import WholeModel
 
 CHECKPOINT_PATTERN = r"^(study:[^\s=,/\\*?\[\]:.][^\s=,/\\*?\[\]:]*|trial:[0-9a-f]{16}|file:.+|timm)$"
@@ -19,18 +19,20 @@ class Teacher(Section):
 
     checkpoint: Annotated[str, Field(pattern=CHECKPOINT_PATTERN)]
     """`study:NAME`: one of the study's own `teachers`, trained first; a resolved Recipe has its Trial's id here.
-    `trial:ID`: a finished Trial. `file:PATH`: weights (a `state_dict`, or a file with one under `model` or
-    `state_dict`). `timm`: the weights that timm has for `model`, downloaded. Where a file lies is not part of a Trial's
-    identity, what is in it is."""
-    model: AnyModel | None = None
+    `trial:ID`: a finished Trial. `file:PATH`: weights (a `state_dict`, or a file with one under `model`, `state_dict`
+    or `model_ema`); a relative path starts at `$ABLATE_DATA`. `timm`: the weights that timm has for `model`,
+    downloaded. Where a file lies is not part of a Trial's identity, what is in it is."""
+    model: Annotated[AnyModel | None, NEUTRAL] = None
     """The teacher's model; for `file:PATH` and `timm`. A Trial knows its own."""
-    image_size: Annotated[int, Field(gt=0)] | None = None
-    """Side of the images that the teacher sees, px: resized from the student's, bicubically. null: the Trial's own, or
-    the student's."""
-    mean: Number | PerChannel | None = None
-    """Of the teacher's normalisation. null: the Trial's own, or the student's."""
-    std: Deviation | DeviationPerChannel | None = None
-    """Of the teacher's normalisation. null: the Trial's own, or the student's."""
+    tag: Annotated[str | None, NEUTRAL] = None
+    """Which of timm's weights for `model`, for `timm`: `deit_in1k`, say. null: timm's first choice."""
+    image_size: Annotated[Annotated[int, Field(gt=0)] | None, NEUTRAL] = None
+    """Side of the images that the teacher sees, px: resized from the student's, bicubically. null: the Trial's
+    own or timm's, else the student's."""
+    mean: Annotated[Number | PerChannel | None, NEUTRAL] = None
+    """Of the teacher's normalisation. null: the Trial's own or timm's, else the student's."""
+    std: Annotated[Deviation | DeviationPerChannel | None, NEUTRAL] = None
+    """Of the teacher's normalisation. null: the Trial's own or timm's, else the student's."""
 
     @model_validator(mode="after")
     def _known_model(self) -> Teacher:
@@ -39,6 +41,8 @@ class Teacher(Section):
             raise ValueError(f"the model of {self.checkpoint} is that of its Trial; leave 'model' out")
         if not own and self.model is None:
             raise ValueError(f"{self.checkpoint} needs the 'model' whose weights these are")
+        if self.tag is not None and self.checkpoint != "timm":
+            raise ValueError(f"'tag' chooses among timm's weights, and the checkpoint is {self.checkpoint}")
         if self.checkpoint == "timm" and not (isinstance(self.model, WholeModel) and self.model.timm_name):
             raise ValueError("weights of timm's need a 'model' of timm's: timm/NAME")
         return self

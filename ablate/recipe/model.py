@@ -52,6 +52,11 @@ class Model(Section):
     stochastic_depth: Probability = 0.0
     """Probability that the last block's branches are left out in training; earlier blocks' grow linearly from 0
     (arXiv 1603.09382)."""
+    stochastic_depth_rule: Annotated[Literal["linear", "constant"], NEUTRAL] = "linear"
+    """`linear`: as that. `constant`: the same probability in all blocks (ResMLP)."""
+    head_bias: Annotated[float, NEUTRAL] = 0.0
+    """First value of the biases of the head's last layer, added to those of `init`: -6.9 with a sigmoid loss makes
+    each of 1,000 classes improbable at first (big_vision)."""
     init: Literal["jax", "flax", "truncated_normal"]
     """`jax`: as big_vision's ViT (Xavier-uniform q, k, v each and MLP; zero head). `flax`: LeCun-normal kernels and
     zero head, Flax's defaults (MLP-Mixer). `truncated_normal`: std .02 (timm, DeiT)."""

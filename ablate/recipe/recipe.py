@@ -49,8 +49,6 @@ class Recipe(Section):
         micro, batch = self.schedule.micro_batch, self.schedule.batch_size
         if micro != "off" and micro > batch:
             raise ValueError(f"schedule.micro_batch is {micro}, but a batch has only {batch} images")
-        if batch % self.augment.repeats:
-            raise ValueError(f"augment.repeats is {self.augment.repeats}, which does not divide the batch of {batch}")
         return self
 
     def resolved(self) -> dict[str, Any]:

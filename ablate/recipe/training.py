@@ -50,7 +50,8 @@ class Optimizer(Section):
     options: Annotated[dict[str, float | int | bool | str], NEUTRAL] = {}
     """Further options of timm's optimizer, by its own names."""
     weight_decay: Annotated[float, Field(ge=0.0)]
-    """Decoupled decay, multiplied by the learning rate. big_vision's 1e-4 at learning rate 1e-3 is 0.1 here."""
+    """Decay of the weights: for `adamw` decoupled, and multiplied by the learning rate, so that big_vision's 1e-4 at
+    learning rate 1e-3 is 0.1 here; for timm's as each of them does it."""
     decay: Literal["kernels", "matrices", "all"]
     """`kernels`: only the weights of dense layers and convolutions. `matrices`: every parameter of two dimensions or
     more, but those that the model asks to be left alone: position embeddings and tokens (timm). `all`: every one."""
@@ -89,7 +90,7 @@ class Schedule(Section):
     """Whether the decay has been going on since the first update when the warm-up ends (timm's default), or begins
     there (big_vision; timm's `warmup_prefix`)."""
     decay: Literal["cosine", "linear", "constant"]
-    """After the warm-up: half a cosine, or a straight line, down to `final_rate` at the last update, or none."""
+    """After the warm-up: half a cosine, or a straight line, down to `final_rate` one past the last update, or none."""
     final_rate: Annotated[float, Field(ge=0.0), NEUTRAL] = 0.0
     """Learning rate at which the decay ends (DeiT and CeiT 1e-5)."""
     rate_changes: Annotated[Literal["every_step", "every_epoch"], NEUTRAL] = "every_step"

@@ -31,6 +31,7 @@ def comparison_caption(comparison: Comparison) -> str:
         _COUNTS,
         _DIFFERENCES,
         *_tests(comparison, "Verdict: by the adjusted p at 0.05"),
+        *_judged(comparison),
         *_limits(comparison),
         *_parameters(comparison),
         "Time: of training one Trial, mean over its seeds, as measured where it ran.",
@@ -52,6 +53,7 @@ def paper_caption(comparison: Comparison) -> tuple[str, str]:
         _COUNTS,
         _DIFFERENCES,
         *_tests(comparison, "*: a verdict, by the adjusted p at 0.05"),
+        *_judged(comparison),
         *_limits(comparison),
         *_parameters(comparison),
         *_selection(comparison),
@@ -143,16 +145,17 @@ def recipe_caption() -> str:
 
 def failures_caption(comparison: Comparison) -> str:
     """What the second table lists."""
-    without = int(comparison.trials["metric"].isna().sum())
+    trials = comparison.trials
+    without, planned = trials.loc[trials["metric"].isna(), "trial_id"].nunique(), trials["trial_id"].nunique()
     return (
-        f"The {plural(without, 'Trial')} of {len(comparison.trials)} without a result, and why. They are missing from "
+        f"The {plural(without, 'Trial')} of {planned} without a result, and why. They are missing from "
         "the means and differences above, whose n says so."
     )
 
 
 def what_was_done(comparison: Comparison) -> str:
     """The experiment in a paragraph, as one would write it in a paper's appendix."""
-    study, trials = comparison.study, comparison.trials
+    study, trials = comparison.study, comparison.trials.drop_duplicates("trial_id")
     others = len(study.variants) - 1
     seeds = ", ".join(map(str, study.seeds))
     status = trials["status"].value_counts()
@@ -160,13 +163,14 @@ def what_was_done(comparison: Comparison) -> str:
     waiting = len(trials) - finished - failed
     text = (
         f"The baseline and {plural(others, 'Variant')} were each to be trained with {plural(len(study.seeds), 'seed')} "
-        f"({seeds}), {plural(len(trials), 'Trial')} in all, at profile {study.profile}: {finished} finished, "
-        f"{failed} failed"
+        f"({seeds}), {_number(comparison)} in all, at profile {study.profile}: {finished} finished, {failed} failed"
     )
     text += f" and {waiting} are not done. " if waiting else ". "
+    text += _teachers(comparison)
     total = float(trials["seconds"].sum())
     if math.isfinite(total) and total > 0:
-        text += f"Training took {duration(total)} summed over Trials. "
+        aside = ", teachers aside" if len(comparison.teachers) else ""
+        text += f"Training took {duration(total)} summed over Trials{aside}. "
     data = study.baseline.recipe.get("data")
     if isinstance(data, dict) and "evaluate_on" in data:
         text += f"Trials were judged on the {data['evaluate_on']} images of {data.get('source', 'the data')}. "
@@ -174,6 +178,33 @@ def what_was_done(comparison: Comparison) -> str:
         f"Every Variant was compared with the baseline seed by seed on {study.metric.label or study.metric.name} "
         f"({better(study)}); seeds share their random streams with the baseline's wherever the Recipes allow."
     )
+
+
+def _number(comparison: Comparison) -> str:
+    """`9 Trials`, or `9 results from 6 Trials` where Variants share them."""
+    results, trials = len(comparison.trials), int(comparison.trials["trial_id"].nunique())
+    return plural(trials, "Trial") if results == trials else f"{results} results from {plural(trials, 'Trial')}"
+
+
+def _teachers(comparison: Comparison) -> str:
+    """Which teachers were trained first, and how good they are; nothing where there are none."""
+    metric, sentences = comparison.study.metric, []
+    for row in comparison.teachers.to_dict("records"):
+        who = f"The teacher {row['teacher']} (Trial {row['trial_id']}, seed {row['seed']})"
+        if math.isfinite(row["metric"]):
+            unit = f" {metric.unit}" if metric.unit else ""
+            sentences.append(f"{who} was trained first, to {metric.label or metric.name} {row['metric']:.4g}{unit}. ")
+        elif row["status"] in ("finished", "failed"):
+            sentences.append(f"{who} has no result: {': '.join(filter(None, (row['cause'], row['error'])))}. ")
+        else:
+            sentences.append(f"{who} is not trained yet. ")
+    return "".join(sentences)
+
+
+def _judged(comparison: Comparison) -> list[str]:
+    study = comparison.study
+    names = "; ".join(v.name for v in study.variants if study.metric_of(v.recipe) != study.metric.name)
+    return [f"Judged by the moving average of the weights, and not by the final ones: {names}."] if names else []
 
 
 def figure_captions(comparison: Comparison) -> dict[str, str]:

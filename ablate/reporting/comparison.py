@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablate.reporting.frame import FINAL, trial_frame
+from ablate.reporting.frame import FINAL, teacher_frame, trial_frame
 from ablate.reporting.statistics import MeanInterval, PairedDifference
 from ablate.study.study import PublishedColumn, Study, Variant
 from ablate.tracking.record import Record
@@ -34,6 +34,8 @@ class Comparison:
     `minus.<label>`, measured less published."""
     failures: pd.DataFrame
     """Trials without a result, those with the same story in one row: `variant`, `seeds`, `status`, `cause`, `error`."""
+    teachers: pd.DataFrame
+    """`teacher_frame`: one row per teacher; they are no results of the study."""
 
     @property
     def metric_title(self) -> str:
@@ -57,7 +59,7 @@ def comparison(study: Study, records: Mapping[str, Record]) -> Comparison:
     for label, given in published_columns(study).items():
         summary[f"published.{label}"] = [given.values.get(name, np.nan) for name in summary["variant"]]
         summary[f"minus.{label}"] = summary["mean"] - summary[f"published.{label}"]
-    return Comparison(study, trials, paired.pairs(trials), summary, _failures(trials))
+    return Comparison(study, trials, paired.pairs(trials), summary, _failures(trials), teacher_frame(study, records))
 
 
 def aggregates(compared: Comparison) -> dict[str, dict[str, float]]:

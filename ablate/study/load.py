@@ -11,17 +11,17 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ablate.recipe import Data
 from ablate.study import identity
 from ablate.study.bases import BaseRecipe, UserRecipe, VisionRecipe
 from ablate.study.checking import findings
 from ablate.study.document import Document, parse_setting, read_document
 from ablate.study.errors import Problem, StudyError
-from ablate.study.fingerprint import fingerprint
 from ablate.study.published import published_columns
-from ablate.study.resolve import Scope, resolve_factors
+from ablate.study.resolve import Scope, resolve_factors, resolve_teachers
 from ablate.study.spec import ProfileSpec, Seeds, StudyFile
-from ablate.study.study import VISION, Metric, ResolvedRecipe, Study, Trial, Variant
+from ablate.study.study import VISION, Metric, Study, Variant
+from ablate.study.teachers import Teachers
+from ablate.study.trials import Trials
 from ablate.study.variants import resolve_variants
 from ablate.wording import listing, nearest
 
@@ -51,9 +51,10 @@ def load_study(
     revision = _revision(scope)
     base = _base(scope, sets)
     factors = resolve_factors(scope)
-    variants = resolve_variants(scope, factors, base)
-    metric = spec.metric
-    fingerprints = _Fingerprints(spec, cache)
+    specs = resolve_teachers(scope)
+    variants = resolve_variants(scope, factors, base, specs)
+    metric, trainable = spec.metric, spec.trainable or VISION
+    trials = Trials(trainable, revision, cache)
     study = Study(
         name=spec.study,
         profile=scope.profile_name,
@@ -61,19 +62,19 @@ def load_study(
         question=spec.question.strip(),
         source=spec.source.strip(),
         expected=spec.expected.strip(),
-        trainable=spec.trainable or VISION,
+        trainable=trainable,
         metric=Metric(metric.name, metric.direction, metric.unit, metric.label or metric.name),
         factors=factors,
         variants=_only(variants, only),
         seeds=_seeds(scope, seeds),
         trials=(),
-        data_fingerprint=fingerprints.of(base.tree),
+        data_fingerprint=trials.data_of(base.tree),
         published=() if sets else published_columns(scope, variants),
         citation=spec.citation.strip(),
         selection=_selection(only, seeds, sets),
         header={"command": spec.command.strip(), "cost": spec.cost.strip(), "profile": scope.profile.note.strip()},
     )
-    return replace(study, trials=_trials(study, revision, fingerprints))
+    return _with_trials(study, Teachers(scope, specs, base, trials), trials)
 
 
 def _validated(document: Document) -> StudyFile:
@@ -161,35 +162,17 @@ def _revision(scope: Scope) -> str | None:
     return scope.spec.revision or source
 
 
-class _Fingerprints:
-    """Fingerprints of the data that Recipes read, each source looked at once."""
-
-    def __init__(self, spec: StudyFile, cache: Path | None) -> None:
-        self._vision, self._cache = spec.trainable is None, cache
-        self._known: dict[str, str] = {}
-
-    def of(self, recipe: ResolvedRecipe) -> str:
-        """Of a Recipe's data; empty for a user's Trainable, which reads what it likes."""
-        if not self._vision:
-            return ""
-        data = Data.model_validate(recipe["data"])
-        if data.source not in self._known:
-            self._known[data.source] = fingerprint(data.source, data.location(), self._cache)
-        return self._known[data.source]
-
-
-def _trials(study: Study, revision: str | None, fingerprints: _Fingerprints) -> tuple[Trial, ...]:
-    trials = []
-    # Once a Variant, not once a Trial: the sources of parts of the user's own are read for it.
-    revisions = {v.name: revision or identity.engine_revision(v.recipe) for v in study.variants}
-    for seed in study.seeds:
-        for variant in study.variants:
-            key = identity.trial_id(
-                variant.recipe,
-                seed,
-                trainable=study.trainable,
-                revision=revisions[variant.name],
-                data_fingerprint=fingerprints.of(variant.recipe),
-            )
-            trials.append(Trial(key, variant.name, seed, variant.recipe))
-    return tuple(trials)
+def _with_trials(study: Study, teachers: Teachers, trials: Trials) -> Study:
+    """The study with its Trials, and with those of its teachers that they learn from."""
+    variants = tuple(teachers.taught(variant) for variant in study.variants)
+    own = [trials.of(variant, study.seeds) for variant in variants]
+    chosen = tuple(trial for of_one_seed in zip(*own, strict=True) for trial in of_one_seed)
+    needed = teachers.needed(chosen)
+    return replace(
+        study,
+        variants=variants,
+        trials=chosen,
+        teachers=tuple(trial for _, trial in needed),
+        teacher_variants=tuple(variant for variant, _ in needed),
+        absent=trials.absent([*(trial for _, trial in needed), *chosen]),
+    )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from ablate.study.document import Document, Path_
-from ablate.study.spec import FactorSpec, ProfileSpec, StudyFile, VariantSpec
+from ablate.study.spec import FactorSpec, ProfileSpec, StudyFile, TeacherSpec, VariantSpec
 from ablate.study.study import BASELINE, Factor, Level
 from ablate.wording import listing, nearest
+
+_Spec = TypeVar("_Spec", VariantSpec, TeacherSpec)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class Scope:
     def variant_place(self, name: str) -> Path_:
         """Where a listed Variant stands."""
         return self.in_profile("variants", name) if name in self.profile.variants else ("variants", name)
+
+    def teacher_place(self, name: str) -> Path_:
+        """Where a teacher stands."""
+        return self.in_profile("teachers", name) if name in self.profile.teachers else ("teachers", name)
 
     def unknown(self, kind: str, name: str, choices: list[str], at: Path_) -> NoReturn:
         """Raise a `StudyError` for a name that does not exist."""
@@ -76,18 +82,37 @@ def _factor(key: str, spec: FactorSpec, scope: Scope) -> Factor:
 
 def resolve_listed(scope: Scope, factors: Mapping[str, Factor]) -> dict[str, tuple[dict[str, str], str]]:
     """The listed Variants: name -> (Levels that it names, note). Raises `StudyError`."""
-    listed: dict[str, VariantSpec] = dict(scope.spec.variants)
-    for name, change in scope.profile.variants.items():
-        if change is None:
-            if name not in listed:
-                scope.unknown("listed Variant", name, list(listed), scope.variant_place(name))
-            del listed[name]
-        else:
-            listed[name] = change
+    listed = _changed(scope.spec.variants, scope.profile.variants, "listed Variant", scope, scope.variant_place)
     if BASELINE in listed:
         place = scope.variant_place(BASELINE)
         raise scope.document.error(f"{BASELINE!r} is the base itself and cannot be listed", place)
     return {name: (_levels(name, spec, scope, factors), spec.note.strip()) for name, spec in listed.items()}
+
+
+def resolve_teachers(scope: Scope) -> dict[str, TeacherSpec]:
+    """The study's teachers with the profile's changes. Raises `StudyError`."""
+    found = _changed(scope.spec.teachers, scope.profile.teachers, "teacher", scope, scope.teacher_place)
+    if found and scope.spec.trainable is not None:
+        message = "teachers are trained by the built-in trainer, and this study has a trainable of its own"
+        raise scope.document.error(message, scope.teacher_place(next(iter(found))))
+    return found
+
+
+def _changed(
+    own: Mapping[str, _Spec],
+    changes: Mapping[str, _Spec | None],
+    kind: str,
+    scope: Scope,
+    place: Callable[[str], Path_],
+) -> dict[str, _Spec]:
+    """What the study names, with what the profile replaces, adds, or takes out by null."""
+    found = dict(own)
+    for name, change in changes.items():
+        if change is not None:
+            found[name] = change
+        elif found.pop(name, None) is None:
+            scope.unknown(kind, name, list(found), place(name))
+    return found
 
 
 def _levels(name: str, listed: VariantSpec, scope: Scope, factors: Mapping[str, Factor]) -> dict[str, str]:

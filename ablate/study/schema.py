@@ -55,13 +55,16 @@ def json_schema() -> Schema:
 def _of_the_vision_trainer() -> Schema:
     level = {"$ref": "#/$defs/LevelOverrides"}
     nullable = {"anyOf": [level, {"type": "null"}]}
+    teacher = _having(base={"$ref": "#/$defs/OverridesOfRecipe"})
     in_profile = {
         "base": {"$ref": "#/$defs/OverridesOfRecipe"},
         "factors": _each(_having(levels=_each(nullable))),
+        "teachers": _each(teacher),
     }
     parts = _having(
         base={"$ref": "#/$defs/Recipe"},
         factors=_each(_having(levels=_each(level))),
+        teachers=_each(teacher),
         profiles=_each(_having(**in_profile)),
     )
     return {**parts, "not": {"required": ["revision"], "properties": {"revision": {"type": "string"}}}}

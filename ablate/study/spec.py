@@ -64,6 +64,17 @@ class VariantSpec(Section):
     """Said under the table."""
 
 
+class TeacherSpec(Section):
+    """A Trial that is trained so that others can learn from it: the base without distillation, changed."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of its training; one teacher teaches every seed of a study."""
+    base: dict[str, Any] = {}
+    """Overrides of the base Recipe, nested or dotted."""
+    note: str = ""
+    """Why this one, in a sentence."""
+
+
 class PublishedColumnSpec(Section):
     """One column of published numbers."""
 
@@ -97,6 +108,8 @@ class ProfileSpec(Section):
     """Changes to Factors."""
     variants: dict[Name, VariantSpec | None] = {}
     """Listed Variants that are replaced or added; null takes one out."""
+    teachers: dict[Name, TeacherSpec | None] = {}
+    """Teachers that are replaced or added; null takes one out."""
     seeds: Seeds | None = None
     """Seeds at this profile."""
     published: list[PublishedColumnSpec] = []
@@ -138,6 +151,8 @@ class StudyFile(Section):
     """Which Variants are trained; `listed` is implied by `variants`."""
     variants: dict[Name, VariantSpec] = {}
     """Variants listed by name, beside those of the design."""
+    teachers: dict[Name, TeacherSpec] = {}
+    """Trials that are trained first, for `distillation.teacher.checkpoint: study:NAME` to learn from."""
     profiles: dict[Name, ProfileSpec] = {}
     """The same study at other scales."""
     published: PublishedSpec | None = None

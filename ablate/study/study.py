@@ -14,7 +14,11 @@ from typing import Any, Literal
 
 ResolvedRecipe = Mapping[str, Any]
 BASELINE = "baseline"
+#: Before the name of a teacher, where a Variant's name would stand; no Variant can be called so.
+TEACHER = "teacher:"
 VISION = "ablate.training.vision:train"
+#: Before the name of a metric of the vision trainer: of the moving average of the weights, and not of the weights.
+EMA = "ema_"
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,11 @@ class Variant:
         """Whether every Factor is at its reference Level."""
         return self.name == BASELINE
 
+    @property
+    def is_teacher(self) -> bool:
+        """Whether this is no Variant to compare, but a teacher of the study in a Variant's form."""
+        return self.name.startswith(TEACHER)
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -63,6 +72,8 @@ class Trial:
     variant: str
     seed: int
     recipe: ResolvedRecipe
+    needs: tuple[str, ...] = ()
+    """Ids of the Trials that must have finished before this one can begin: its teacher."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,8 @@ class Study:
     """The baseline first, then in the study's order; after `--only` the selected ones."""
     seeds: tuple[int, ...]
     trials: tuple[Trial, ...]
-    """Variants x seeds, seeds outermost, so that early results cover all Variants."""
+    """Variants x seeds, seeds outermost, so that early results cover all Variants. Two Variants that are judged
+    differently and trained alike have Trials of one id."""
     data_fingerprint: str
     """Digest of the data that the Trials read; empty for a user's own Trainable."""
     published: tuple[PublishedColumn, ...] = ()
@@ -116,11 +128,37 @@ class Study:
     """What `--only`, `--seeds` and `--set` changed; empty when the study runs as written."""
     header: Mapping[str, str] = field(default_factory=dict)
     """The rest of the study's header: command, cost."""
+    teachers: tuple[Trial, ...] = ()
+    """Trials that are no results of the study, but are learnt from; each stands behind those that it needs itself."""
+    teacher_variants: tuple[Variant, ...] = ()
+    """What the teachers are, in the form of Variants: named as their Trials' `variant`."""
+    absent: tuple[str, ...] = ()
+    """Weights of teachers, as the study names them (`file:PATH`), that are not on this machine."""
 
     @property
     def baseline(self) -> Variant:
         """The Variant that every other is compared with."""
         return self.variants[0]
+
+    @property
+    def all_trials(self) -> tuple[Trial, ...]:
+        """What has to be trained: the teachers first, then all others, each id once."""
+        each: dict[str, Trial] = {}
+        for trial in (*self.teachers, *self.trials):
+            each.setdefault(trial.id, trial)
+        return tuple(each.values())
+
+    @property
+    def borrowed(self) -> tuple[str, ...]:
+        """Ids of the Trials that are learnt from and that are not the study's own."""
+        trials = self.all_trials
+        own = {trial.id for trial in trials}
+        return tuple(dict.fromkeys(need for trial in trials for need in trial.needs if need not in own))
+
+    def metric_of(self, recipe: ResolvedRecipe) -> str:
+        """The final metric by which Trials of a Recipe are compared: the study's, or that of the averaged weights."""
+        averaged = self.trainable == VISION and recipe.get("judge") == "ema"
+        return f"{EMA}{self.metric.name}" if averaged else self.metric.name
 
     @property
     def slug(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ablate.study.bases import BaseRecipe
@@ -13,22 +13,25 @@ from ablate.study.identity import digest
 from ablate.study.overrides import differences, overlap, settings
 from ablate.study.resolve import Scope, resolve_listed
 from ablate.study.study import Factor, Level, Variant
+from ablate.study.teachers import check_teacher
 
 _Changed = list[tuple[str, Level]]
 #: The most Variants that a design may have: each is resolved and checked (2 ms) before anything trains.
 MAX_VARIANTS = 10_000
 
 
-def resolve_variants(scope: Scope, factors: Mapping[str, Factor], base: BaseRecipe) -> tuple[Variant, ...]:
+def resolve_variants(
+    scope: Scope, factors: Mapping[str, Factor], base: BaseRecipe, teachers: Collection[str] = ()
+) -> tuple[Variant, ...]:
     """Every Variant of the design, the baseline first, then the listed ones.
 
-    Raises `StudyError` for a design of more than `MAX_VARIANTS`, for a Level that cannot be applied or changes
-    nothing, for two Variants with one Recipe, for Levels that contradict each other, and for listed Variants that
-    name what does not exist.
+    One that learns from one of the study's ``teachers`` names it as the study does. Raises `StudyError` for a design of
+    more than `MAX_VARIANTS`, for a Level that cannot be applied or changes nothing, for two Variants with one Recipe,
+    for Levels that contradict each other, and for listed Variants that name what does not exist.
     """
     designs = [scope.spec.design] if isinstance(scope.spec.design, str) else list(scope.spec.design)
     _check_size(scope, factors, designs)
-    recipes = _Recipes(scope, factors, base)
+    recipes = _Recipes(scope, factors, base, teachers)
     recipes.check_levels()
     variants = []
     seen: dict[str, str] = {}
@@ -70,8 +73,10 @@ def _changed(assignment: Mapping[str, str], factors: Mapping[str, Factor]) -> _C
 class _Recipes:
     """The Recipe that an assignment of Levels makes of the base; each is made once."""
 
-    def __init__(self, scope: Scope, factors: Mapping[str, Factor], base: BaseRecipe) -> None:
-        self._scope, self._factors, self._base = scope, factors, base
+    def __init__(
+        self, scope: Scope, factors: Mapping[str, Factor], base: BaseRecipe, teachers: Collection[str]
+    ) -> None:
+        self._scope, self._factors, self._base, self._teachers = scope, factors, base, teachers
         self._made: dict[tuple[str, ...], Mapping[str, Any]] = {}
 
     def check_levels(self) -> None:
@@ -103,7 +108,9 @@ class _Recipes:
             for factor, level in changed:
                 place = self._scope.overrides_place(factor, level.name)
                 recipe = recipe.changed(level.overrides, self._scope.document, place)
-            self._made[key] = recipe.checked().tree
+            checked = recipe.checked()
+            check_teacher(checked, self._teachers)
+            self._made[key] = checked.tree
         return self._made[key]
 
     def _check_contradictions(self, name: str, changed: _Changed, at: Path_) -> None:

@@ -13,7 +13,7 @@ from ablate.study.study import Study
 from ablate.tracking.disk import Lock
 from ablate.tracking.record import Record
 from ablate.tracking.spool import Spool
-from ablate.tracking.store import Stamp, Store, StoreUnavailable, database, variant_key
+from ablate.tracking.store import Stamp, Store, StoreUnavailable, database, places, variant_key
 
 #: So many failures in a row and the rest is left for the next time.
 _GIVE_UP_AFTER = 2
@@ -45,8 +45,8 @@ class Delivery:
         self.store = store
         self.spool = spool
         self.study = study
-        keys = {variant.name: variant_key(variant) for variant in study.variants}
-        self._variant_keys = {trial.id: keys[trial.variant] for trial in study.trials}
+        keys = {variant.name: variant_key(variant) for variant in (*study.variants, *study.teacher_variants)}
+        self._variant_keys = {trial_id: keys[variant.name] for trial_id, (variant, _) in places(study).items()}
 
     def deliver_all(
         self, records: Iterable[Record], wait_s: float = 60.0, stop: Callable[[], bool] = lambda: False

@@ -81,7 +81,7 @@ class LiveDelivery:
             self._stopping.wait(pause_s)
 
     def _pass(self, last: bool) -> None:
-        open_ids = [trial.id for trial in self._study.trials if trial.id not in self._finished]
+        open_ids = [trial.id for trial in self._study.all_trials if trial.id not in self._finished]
         records = self._spool.records(open_ids)
         news = [r for r in records.values() if self._seen.get(r.trial_id) != _state(r)]
         # Between two passes another process may deliver as well as we: no need to wait for it, but at the end.
@@ -99,7 +99,7 @@ class LiveDelivery:
 
     def _sum_up(self) -> DeliveryReport:
         how, seen, finished = dict(self._how), dict(self._seen), set(self._finished)
-        left = self._spool.records(t.id for t in self._study.trials if t.id not in finished)
+        left = self._spool.records(t.id for t in self._study.all_trials if t.id not in finished)
         outcomes = [r for r in left.values() if r.status in ("finished", "failed")]
         missing = tuple(r.trial_id for r in outcomes if seen.get(r.trial_id) != _state(r))
         return DeliveryReport(

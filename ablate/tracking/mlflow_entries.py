@@ -9,13 +9,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablate.study.overrides import flatten
-from ablate.study.study import Study, Trial, Variant
+from ablate.study.study import TEACHER, Study, Trial, Variant
 from ablate.tracking.codec import pack_metrics
 from ablate.tracking.record import Record, Row
 from ablate.tracking.store import variant_key
 
 KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH, DIGEST_LENGTH = 250, 6000, 5000, 36
 VARIANT_KEY = "ablate.variant_key"
+KIND = "ablate.kind"
+#: Names the other Variants, or the teacher, whose Trial a run is, too.
+ALSO = "ablate.also"
+#: Tags of a run that say where in the study its Trial stands.
+STANDING = (VARIANT_KEY, KIND, ALSO)
 _NOT_A_KEY = re.compile(r"[^\w\-. /]")
 _STATUS_IN_MLFLOW = {"running": "RUNNING", "interrupted": "KILLED", "finished": "FINISHED", "failed": "FAILED"}
 
@@ -42,19 +47,14 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def places(study: Study) -> dict[str, tuple[Variant, Trial]]:
-    """Trial id -> its Variant and the Trial itself."""
-    variants = {variant.name: variant for variant in study.variants}
-    return {trial.id: (variants[trial.variant], trial) for trial in study.trials}
-
-
 def study_tags(study: Study) -> dict[str, str]:
     """Tags of the experiment."""
     note = [f"**{study.question}**" if study.question else ""]
     note += [f"{name}: {said}" for name, said in (("Source", study.source), ("Expected", study.expected)) if said]
     note.append(study.selection)
+    taught = "; a teacher is a run of its own" if study.teachers else ""
     note.append(
-        f"One parent run a Variant, one child run a Trial. Compared by `{study.metric.name}` "
+        f"One parent run a Variant, one child run a Trial{taught}. Compared by `{study.metric.name}` "
         f"({study.metric.direction}). The report is among the artifacts of the baseline's parent run."
     )
     return _tags(
@@ -75,7 +75,7 @@ def variant_tags(study: Study, variant: Variant) -> dict[str, str]:
     lines.append("\n".join(f"- `{name}`: `{was}` → `{now}`" for name, (was, now) in variant.changes.items()))
     return _tags(
         {
-            "ablate.kind": "variant",
+            KIND: "variant",
             "ablate.study": study.name,
             "ablate.profile": study.profile,
             "ablate.variant": variant.name,
@@ -88,12 +88,19 @@ def variant_tags(study: Study, variant: Variant) -> dict[str, str]:
     )
 
 
-def trial_tags(study: Study, variant: Variant, trial: Trial, record: Record, parent: str) -> dict[str, str]:
-    """Tags of a child run. Those that may change while the Trial runs are in it as they stand now."""
+def trial_tags(study: Study, variant: Variant, trial: Trial, record: Record, parent: str | None) -> dict[str, str]:
+    """Tags of a Trial's run, a child run but for a teacher. What may change while it runs is in it as it stands now.
+
+    A Trial that is several Variants', which differ in how they are judged alone, is the first one's child.
+    """
     environment = dict(record.environment)
+    whose = [t.variant for t in (*study.trials, *study.teachers) if t.id == trial.id]
+    also = [name for name in whose if name != variant.name]
     tags = variant_tags(study, variant) | {
-        "mlflow.parentRunId": parent,
-        "ablate.kind": "trial",
+        **({"mlflow.parentRunId": parent} if parent else {}),
+        **({ALSO: "; ".join(also)} if also else {}),
+        **({"ablate.needs": " ".join(trial.needs)} if trial.needs else {}),
+        KIND: "teacher" if variant.is_teacher else "trial",
         "ablate.trial_id": record.trial_id,
         "ablate.seed": str(record.seed),
         "ablate.trainable": record.trainable,
@@ -157,13 +164,18 @@ def data_name(study: Study, record: Record) -> str:
 
 
 def _trial_note(study: Study, variant: Variant, trial: Trial, record: Record) -> str:
-    lines = [f"Seed {trial.seed} of Variant **{variant.name}** in {study.slug}."]
+    if variant.is_teacher:
+        name = variant.name.removeprefix(TEACHER)
+        lines = [f"The teacher **{name}** of {study.slug}, seed {trial.seed}, from which others learn.", variant.note]
+    else:
+        lines = [f"Seed {trial.seed} of Variant **{variant.name}** in {study.slug}."]
     if record.status == "failed":
         lines.append(f"**Failed ({record.cause}):** {record.error}")
     changes = [f"- `{name}`: `{was}` → `{now}`" for name, (was, now) in variant.changes.items()]
-    lines.append("\n".join(changes) if changes else "The baseline: every Factor at its reference Level.")
+    baseline = "The base as it is." if variant.is_teacher else "The baseline: every Factor at its reference Level."
+    lines.append("\n".join(changes) if changes else baseline)
     lines.append(f"Trial `{record.trial_id}`; the whole Recipe is in `recipe.json`, the result in `result.json`.")
-    return "\n\n".join(lines)
+    return "\n\n".join(line for line in lines if line)
 
 
 def _tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _METRICS_AT_ONCE, _PAIRS_AT_ONCE = 800, 100
 _COMPLETE_FIRST = {"FINISHED": 0, "FAILED": 1}
 _CURSOR, _DESCRIBED = "ablate.rows", "ablate.described"
+_FOLLOWERS = {"mlflow.parentRunId", "mlflow.note.content", "ablate.variant", *entries.STANDING}
 Point = tuple[str, float, int, int]
 
 
@@ -200,8 +201,7 @@ class VariantRuns:
 
 def _follows(tag: str) -> bool:
     """Whether a child run's tag says where in the study its Trial stands, which an edit of names may change."""
-    followers = ("mlflow.parentRunId", "mlflow.note.content", "ablate.variant", entries.VARIANT_KEY)
-    return tag in followers or tag.startswith("factor.")
+    return tag in _FOLLOWERS or tag.startswith("factor.")
 
 
 def _read_cursor(run: Run) -> tuple[int, int, str]:

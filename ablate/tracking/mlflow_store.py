@@ -1,4 +1,5 @@
-"""The Store on MLflow: one experiment a study and profile, one parent run a Variant, one child run a Trial.
+"""The Store on MLflow: one experiment a study and profile, one parent run a Variant, one child run a Trial; a teacher
+is a run beside them.
 
 A child run is complete when its status is FINISHED or FAILED, which is set last of all. The Record itself is
 its artifact ``result.json``, and reading back reads that: params and metrics are there for people and for
@@ -19,7 +20,7 @@ from ablate.tracking.codec import RecordError, decode
 from ablate.tracking.mlflow_client import Connection
 from ablate.tracking.mlflow_runs import TrialRun, VariantRuns
 from ablate.tracking.record import Record, Status
-from ablate.tracking.store import Stamp, StoreUnavailable
+from ablate.tracking.store import Stamp, StoreUnavailable, places
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -84,12 +85,12 @@ class MlflowStore:
         return record
 
     def deliver(self, study: Study, record: Record, artifacts: Mapping[str, Path]) -> None:
-        """Write a Record as a child run; complete one that was begun; one that is complete is at most moved."""
+        """Write a Record as a run; complete one that was begun; one that is complete is at most moved."""
         variant, trial = self._place(study, record.trial_id)
         with self._writing() as client:
             experiment = self._experiment(client, study)
             parents = self._variants.setdefault(experiment, VariantRuns(client, experiment))
-            parent = parents.run_of(study, variant)
+            parent = None if variant.is_teacher else parents.run_of(study, variant)
             tags = entries.trial_tags(study, variant, trial, record, parent)
             TrialRun(client, experiment, tags, record).write(artifacts, entries.data_name(study, record))
 
@@ -106,7 +107,7 @@ class MlflowStore:
     def _place(self, study: Study, trial_id: str) -> tuple[Variant, Trial]:
         """Raises KeyError where the study has no such Trial."""
         if study is not self._study:
-            self._study, self._places = study, entries.places(study)
+            self._study, self._places = study, places(study)
         if trial_id not in self._places:
             raise KeyError(f"the study {study.slug} has no Trial {trial_id}")
         return self._places[trial_id]

@@ -13,7 +13,8 @@ from typing import Any, Literal
 Status = Literal["running", "interrupted", "finished", "failed"]
 #: Why a Trial failed. `diverged`: a NaN or inf, an outcome of its Recipe. `error`: an exception.
 #: `lost`: its process died (signal, out of memory) more often than it is retried.
-Cause = Literal["diverged", "error", "lost"]
+#: `teacher`: it was not trained, because a Trial that it learns from failed.
+Cause = Literal["diverged", "error", "lost", "teacher"]
 
 
 @dataclass(frozen=True)

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from ablate.study.study import Study
 from ablate.tracking.record import Record
-from ablate.tracking.spool import Spool
+from ablate.tracking.spool import WEIGHTS, Spool
 from ablate.tracking.store import Store, StoreUnavailable
 
 _logger = logging.getLogger(__name__)
 
 
 def collect(study: Study, spool: Spool, store: Store | None = None) -> dict[str, Record]:
-    """Trial id -> Record, for every Trial that was ever started, in the order of the study.
+    """Trial id -> Record, for every Trial that was ever started, in the order of the study, teachers first.
 
     What the spool has no outcome of is asked of the Store, and kept in the spool when it is found. A Store that
     cannot be reached is a warning in the log: the spool's Records still hold.
     """
-    ids = [trial.id for trial in study.trials]
+    return collect_ids([trial.id for trial in study.all_trials], spool, store)
+
+
+def collect_ids(ids: Sequence[str], spool: Spool, store: Store | None = None) -> dict[str, Record]:
+    """The same for Trials given by their ids, of whichever study."""
     records = spool.records(ids)
     missing = [i for i in ids if i not in records or records[i].status in ("interrupted", "failed")]
     if store is not None and missing:
@@ -29,6 +34,18 @@ def collect(study: Study, spool: Spool, store: Store | None = None) -> dict[str,
         except StoreUnavailable as error:
             _logger.warning("results are those of the spool alone: %s", error)
     return {trial_id: records[trial_id] for trial_id in ids if trial_id in records}
+
+
+def bring_weights(trial_id: str, spool: Spool, store: Store | None = None) -> bool:
+    """See to it that the spool has the weights of a finished Trial, from the Store where it lacks them.
+
+    Returns whether it has them. Raises `StoreUnavailable`.
+    """
+    if spool.artifact(trial_id, WEIGHTS) is None and store is not None and store.known([trial_id]):
+        with tempfile.TemporaryDirectory(dir=spool.root) as folder:
+            store.fetch(trial_id, Path(folder))
+            spool.restore(trial_id, Path(folder))
+    return spool.artifact(trial_id, WEIGHTS) is not None
 
 
 def _fetch(missing: list[str], records: dict[str, Record], spool: Spool, store: Store) -> None:

@@ -29,6 +29,8 @@ from ablate.tracking.disk import Lock, is_held, set_aside, write_atomically
 from ablate.tracking.record import Record, Row
 
 _ABOUT, _LOCK = "trial.json", "lock"
+#: The artifact that others learn from.
+WEIGHTS = "weights.pt"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -125,6 +127,14 @@ class Spool:
             if record.status == "failed":
                 _tell_attempts(home / JOURNAL, record)
             return write_atomically(home / RESULT, encode(record))
+
+    def restore(self, trial_id: str, artifacts: Path) -> None:
+        """Put the files of a Trial that has finished here, fetched from the Store, back to where some are missing."""
+        home = self.home(trial_id)
+        with Lock(home / _LOCK) as lock:
+            record = standing(home) if lock.acquire() else None
+            if record is not None and record.status == "finished":
+                _copy_artifacts(artifacts, home)
 
 
 def _about(

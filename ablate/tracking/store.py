@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 from urllib.parse import unquote
 
-from ablate.study.study import Study, Variant
+from ablate.study.study import Study, Trial, Variant
 from ablate.tracking.record import Record, Status
 
 
@@ -35,6 +35,18 @@ def variant_key(variant: Variant) -> str:
     """Identifies a Variant in a Store: one whose name or Recipe was edited is another Variant."""
     text = json.dumps([variant.name, variant.recipe], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def places(study: Study) -> dict[str, tuple[Variant, Trial]]:
+    """Trial id -> the Variant under which a Store holds it, and the Trial as that Variant's.
+
+    That is the first Variant that has it, and for a teacher that is no Variant's Trial as well, the teacher.
+    """
+    variants = {variant.name: variant for variant in (*study.variants, *study.teacher_variants)}
+    found: dict[str, tuple[Variant, Trial]] = {}
+    for trial in (*study.trials, *study.teachers):
+        found.setdefault(trial.id, (variants[trial.variant], trial))
+    return found
 
 
 def database(uri: str) -> Path | None:

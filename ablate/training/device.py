@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 
+_HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
-def default_device() -> torch.device:
-    """The first accelerator that is visible (a slot sees one), else the CPU."""
-    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+def default_device(local_rank: int = 0) -> torch.device:
+    """The accelerator of this process's number (a slot sees its own alone), else the CPU."""
+    return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def forward_precision(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """The context of a forward pass: autocast for ``bfloat16``, nothing for ``float32``. It may be entered again."""
+    """The context of a forward pass: autocast for half precisions, nothing for ``float32``. It may be entered again."""
     if precision == "float32":
         return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+    return torch.autocast(device.type, dtype=_HALF[precision])
+
+
+@contextmanager
+def tensor_float_32(*, allowed: bool) -> Iterator[None]:
+    """Let matrix products and convolutions in float32 round their factors to TF32, or not, on GPUs that have it."""
+    backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        for backend, value in zip(backends, before, strict=True):
+            backend.allow_tf32 = value
 
 
 def seed_generator(device: torch.device, seed: int) -> None:

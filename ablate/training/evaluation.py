@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ablate.data.batches import Batch
-from ablate.training.loss import cross_entropy
+from ablate.recipe import Loss
+from ablate.training.loss import make_loss
+from ablate.training.world import World
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Evaluation:
     in_top5: NDArray[np.bool_]
     """Whether the label is among the five largest logits, or among all where there are fewer classes."""
     loss: NDArray[np.float32]
-    """Cross-entropy, nats."""
+    """The Recipe's kind of loss, nats."""
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -43,8 +45,19 @@ class Evaluation:
         }
 
 
-def evaluate(model: nn.Module, batches: Iterable[Batch], precision: AbstractContextManager[object]) -> Evaluation:
-    """Run the model over the batches, each image once; the model is left in training mode."""
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    precision: AbstractContextManager[object],
+    loss: Loss = Loss(),  # noqa: B008 - frozen
+    world: World = World(),  # noqa: B008 - frozen
+) -> Evaluation:
+    """Run the model over the batches, each image once; the model is left in training mode.
+
+    ``loss`` is that of the training; labels are not smoothed here. The processes of a ``world`` each have batches of
+    their own, one after the other, and all get the whole.
+    """
+    loss_of = make_loss(loss.model_copy(update={"label_smoothing": 0.0}))
     columns: list[tuple[torch.Tensor, ...]] = []
     model.eval()
     with torch.inference_mode():
@@ -53,8 +66,9 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], precision: AbstractCont
                 logits_BK = model(batch.images)
             ranked_BK = logits_BK.argsort(dim=1, descending=True, stable=True)[:, :5]
             hits_BK = ranked_BK == batch.labels[:, None]
-            losses_B = cross_entropy(logits_BK, batch.targets)
+            losses_B = loss_of(logits_BK, batch.targets)
             columns.append((batch.indices, batch.labels, ranked_BK[:, 0], hits_BK.any(dim=1), losses_B))
     model.train()
     # One transfer at the end: reading each batch would make an accelerator wait for the next.
-    return Evaluation(*(torch.cat(column).cpu().numpy() for column in zip(*columns, strict=True)))
+    whole = world.gather(tuple(torch.cat(column) for column in zip(*columns, strict=True)))
+    return Evaluation(*(column.cpu().numpy() for column in whole))

@@ -1,17 +1,48 @@
-"""AdamW, with weight decay only where the Recipe decays."""
+"""The optimiser of a Recipe: AdamW by torch's fused kernel, or any other of timm's factory."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 from torch.optim.adamw import adamw
 
 from ablate.recipe import Optimizer
+from ablate.recipe.training import ADAMW
+from ablate.training.parameter_groups import parameter_groups
 
-# _ConvNd is what torch calls the base of all its convolutions; it has no public name.
-_KERNELS = (nn.Linear, nn.modules.conv._ConvNd)
+
+class Optimiser(Protocol):
+    """What updates a model's parameters, at a rate that it is told at every step."""
+
+    def step(self, rate: float) -> None:
+        """One update from the gradients at hand; a parameter that has none stays as it is."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that decides the next steps, in what `torch.load` reads with ``weights_only``; not copied."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave. Raises ValueError where it is of other parameters."""
+        ...
+
+
+def make_optimiser(model: nn.Module, settings: Optimizer, peak: float) -> Optimiser:
+    """The optimiser that ``settings`` describe, for a training whose highest learning rate is ``peak``.
+
+    Raises ValueError for settings that the optimiser or the model does not take.
+    """
+    if settings.name != ADAMW:
+        # Here, because making any optimizer of timm's or torch's imports timm, and torch's compiler.
+        from ablate.training.factory_optimiser import FactoryOptimiser
+
+        return FactoryOptimiser(model, settings, peak)
+    if settings.options:
+        raise ValueError(f"optimizer 'adamw' takes no options, so not {min(settings.options)!r}")
+    return AdamW(model, settings)
 
 
 @dataclass(frozen=True)
@@ -41,17 +72,13 @@ class AdamW:
             for name, p in model.named_parameters()
             if p.requires_grad
         }
-        decayed = decayed_names(model, settings.decay)
-        self._groups = (
-            (settings.weight_decay, [slot for name, slot in self._slots.items() if name in decayed]),
-            (0.0, [slot for name, slot in self._slots.items() if name not in decayed]),
-        )
+        self._groups = parameter_groups(model, settings)
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
         """One update from the gradients at hand; a parameter that has none stays as it is."""
-        for weight_decay, group in self._groups:
-            slots = [slot for slot in group if slot.parameter.grad is not None]
+        for group in self._groups:
+            slots = [self._slots[name] for name, parameter in group.parameters.items() if parameter.grad is not None]
             adamw(
                 [slot.parameter for slot in slots],
                 [slot.parameter.grad for slot in slots if slot.parameter.grad is not None],
@@ -63,8 +90,8 @@ class AdamW:
                 amsgrad=False,
                 beta1=self._settings.beta1,
                 beta2=self._settings.beta2,
-                lr=rate,
-                weight_decay=weight_decay,
+                lr=rate * group.rate_scale,
+                weight_decay=group.weight_decay,
                 eps=self._settings.eps,
                 maximize=False,
             )
@@ -82,15 +109,3 @@ class AdamW:
         for name, tensors in own.items():
             for mine, theirs in zip(tensors, state[name], strict=True):
                 mine.copy_(theirs)
-
-
-def decayed_names(model: nn.Module, decay: str) -> set[str]:
-    """Names of the parameters that decay: every one for ``all``, else the kernels.
-
-    A kernel is the ``weight`` of a dense layer or a convolution, as big_vision's ``.*/kernel$``. Biases, norms,
-    position embeddings and class tokens are none, nor is what a part of the user's own holds as a bare parameter.
-    """
-    if decay == "all":
-        return {name for name, _ in model.named_parameters()}
-    kernels = {id(module.weight) for module in model.modules() if isinstance(module, _KERNELS)}
-    return {name for name, parameter in model.named_parameters() if id(parameter) in kernels}

@@ -19,11 +19,14 @@ from ablate.models.build import make_model
 from ablate.models.vision_transformer import count_parameters
 from ablate.recipe import Data, Model, Recipe
 from ablate.training.device import forward_precision
+from ablate.training.loss import make_loss
 from ablate.training.module_tree import module_tree
-from ablate.training.optimiser import AdamW
+from ablate.training.objective import Objective
+from ablate.training.optimiser import make_optimiser
 from ablate.training.schedule import rate_of_step
 from ablate.training.stand_in import StandIn
-from ablate.training.update import clip_and_step, gradient, mean_loss
+from ablate.training.teacher import StandInTeacher
+from ablate.training.update import Gradient, clip_and_step
 
 #: By which the last gradient is multiplied, so that a bound on its norm acts even if no norm so far came near it.
 BEYOND = 1000.0
@@ -158,7 +161,7 @@ def _stream(recipe: Recipe, splits: Splits, batch: Batch, seed: int, count: int)
 
 
 def _rates(recipe: Recipe, epoch_steps: int) -> str:
-    rate_of = rate_of_step(recipe.schedule, recipe.optimizer.learning_rate, epoch_steps)
+    rate_of = rate_of_step(recipe.schedule, _peak_rate(recipe), epoch_steps)
     rates = np.fromiter(map(rate_of, range(recipe.schedule.epochs * epoch_steps)), np.float64)
     return hashlib.blake2b(rates.tobytes(), digest_size=8).hexdigest()
 
@@ -188,23 +191,25 @@ def _made(
     recipe: Recipe, model: nn.Module, batch: Batch, seed: int, double: bool
 ) -> tuple[dict[str, float], dict[str, float], dict[str, Values], dict[str, Values]]:
     precision = nullcontext() if double else forward_precision(recipe.precision, _CPU)
-    parameters = list(model.parameters())
-    optimiser, rate = AdamW(model, recipe.optimizer), recipe.optimizer.learning_rate
+    parameters, rate = list(model.parameters()), _peak_rate(recipe)
+    optimiser = make_optimiser(model, recipe.optimizer, rate)
+    gradient = Gradient(Objective(model, recipe, _teacher(recipe)), precision, seed, len(batch.images))
+    loss_of = make_loss(recipe.loss.model_copy(update={"label_smoothing": 0.0}))
 
     def step() -> float:
         return clip_and_step(parameters, optimiser, recipe.optimizer, rate).item()
 
     def evaluated() -> float:
         model.eval()
-        with torch.no_grad():
-            loss = mean_loss(model, batch, precision).item()
+        with torch.no_grad(), precision:
+            logits_BK = model(batch.images)
         model.train()
-        return loss
+        return loss_of(logits_BK, batch.targets).mean().item()
 
     losses, norms = {"evaluation loss": evaluated()}, {}
     names = (("training loss", "gradient norm"), ("loss after one update", "second gradient norm"))
     for made, (loss_name, norm_name) in enumerate(names):
-        losses[loss_name] = gradient(model, batch, precision, seed, made).item()
+        losses[loss_name] = gradient(batch, made).item()
         norms[norm_name] = step()
     losses[AFTER_TWO] = evaluated()
     updated = _state(model)
@@ -213,6 +218,19 @@ def _made(
             parameter.grad.mul_(BEYOND)
     step()
     return losses, norms, updated, _state(model)
+
+
+def _peak_rate(recipe: Recipe) -> float:
+    return recipe.optimizer.peak_rate(recipe.schedule.batch_size)
+
+
+def _teacher(recipe: Recipe) -> StandInTeacher | None:
+    """Nobody has trained the teacher yet: another one stands in for each."""
+    if recipe.distillation == "off":
+        return None
+    settings = recipe.distillation.teacher.model_dump_json().encode()
+    seed = int.from_bytes(hashlib.blake2b(settings, digest_size=4).digest(), "little")
+    return StandInTeacher(recipe.data.classes, seed)
 
 
 def _state(model: nn.Module) -> dict[str, Values]:

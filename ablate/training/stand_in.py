@@ -27,6 +27,7 @@ def stand_in(data: Data) -> StandIn:
 
     def images(indices: torch.Tensor) -> MemoryImages:
         pixels = torch.from_numpy(generator.integers(0, 256, shape, np.uint8))
-        return MemoryImages(pixels, indices % data.classes, indices, data.image_size, data.eval_resize)
+        view = (data.image_size, data.eval_resize, data.eval_resampling)
+        return MemoryImages(pixels, indices % data.classes, indices, *view)
 
     return StandIn(images(torch.arange(_IMAGES)), images(torch.arange(_IMAGES, 2 * _IMAGES)))

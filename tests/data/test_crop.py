@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,14 +11,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import ks_2samp
 from torch.nn.functional import interpolate
+from torchvision.transforms import RandomResizedCrop
 
-from ablate import recipe
-from ablate.data.crop import crop_resize, inception_boxes
+from ablate import draws, recipe
+from ablate.data.crop import crop_resize, inception_boxes, random_resampling
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "big_vision.npz")
 
 
-def boxes_of(height: int, width: int, count: int = 500, **settings: float) -> np.ndarray:
+def boxes_of(height: int, width: int, count: int = 500, **settings: Any) -> np.ndarray:
     sizes = np.tile([height, width], (count, 1))
     return inception_boxes(recipe.InceptionCrop(**settings), sizes, 0, 0, np.arange(count))
 
@@ -95,6 +97,83 @@ def test_crops_are_resized_as_torch_and_pil_do(channels, size):
         for plane, channel in zip(region, result, strict=True):
             resized = Image.fromarray(plane.numpy()).resize((size, size), Image.Resampling.BILINEAR)
             assert np.abs(np.asarray(resized, dtype=float) - channel.numpy()).max() <= 1
+
+
+def torchvisions_boxes(height: int, width: int, count: int, settings: recipe.InceptionCrop) -> np.ndarray:
+    torch.manual_seed(0)
+    image = torch.empty(1, height, width)
+    area, aspect = (settings.min_area, settings.max_area), (settings.min_aspect, settings.max_aspect)
+    return np.array([RandomResizedCrop.get_params(image, area, aspect) for _ in range(count)])
+
+
+class SameLuck:
+    """torch's draws in torchvision's `get_params`, taken from the uniforms (10, 4) of our attempts."""
+
+    def __init__(self, uniforms: np.ndarray) -> None:
+        self.left = iter(uniforms[:, [1, 0]].flatten().tolist())  # area, aspect ratio
+        self.places = uniforms[:, 2:]
+        self.attempts = 0
+        self.asked = 0
+
+    def uniform_(self, _: torch.Tensor, low: float, high: float) -> torch.Tensor:
+        self.attempts += 1
+        return torch.tensor(float(low) + next(self.left) * float(high - low))
+
+    def randint(self, low: int, high: int, size: tuple[int, ...]) -> torch.Tensor:
+        place = self.places[self.attempts // 2 - 1, self.asked]
+        self.asked += 1
+        return torch.tensor(low + int(place * (high - low)))
+
+
+@pytest.mark.parametrize("max_area", [1.0, 0.3])
+def test_boxes_by_area_are_torchvisions(max_area, monkeypatch):
+    """From the same uniforms RandomResizedCrop cuts the same box, but for a pixel in one of 500 (float32 there)."""
+    settings = recipe.InceptionCrop(draw="area", min_area=0.08, max_area=max_area, max_aspect=4 / 3)
+    sizes, keys = np.random.default_rng(0).integers(40, 400, (1000, 2)), np.arange(1000)
+    found = inception_boxes(settings, sizes, 0, 0, keys)
+    uniforms = draws.uniform(0, "crop", 0, keys, 40).reshape(-1, 10, 4)
+    expected = []
+    for size, own in zip(sizes.tolist(), uniforms, strict=True):
+        luck = SameLuck(own)
+        monkeypatch.setattr(torch.Tensor, "uniform_", lambda *arguments, luck=luck: luck.uniform_(*arguments))
+        monkeypatch.setattr(torch, "randint", luck.randint)
+        expected.append(RandomResizedCrop.get_params(torch.empty(1, *size), (0.08, max_area), (0.75, 4 / 3)))
+    apart = np.abs(found - np.array(expected))
+    assert apart.max() <= 1
+    assert apart.any(axis=1).mean() <= 0.002
+
+
+@pytest.mark.parametrize(("height", "width"), [(10, 100), (100, 10), (50, 50)])
+def test_where_no_area_fits_torchvision_cuts_the_centre(height, width):
+    """A long image that holds no box of nearly its whole area gives the same central box as in torchvision."""
+    limits = {"draw": "area", "min_area": 0.999, "min_aspect": 0.85, "max_aspect": 0.9}
+    reference = torchvisions_boxes(height, width, 3, recipe.InceptionCrop(**limits))
+    found = boxes_of(height, width, 3, **limits)
+    assert np.array_equal(found, reference)
+
+
+@pytest.mark.parametrize("draw", ["height", "area"])
+def test_boxes_cover_no_more_than_asked_for(draw):
+    """No box covers much more than the largest area; by area, sides are rounded to whole pixels."""
+    found = boxes_of(90, 70, 800, draw=draw, max_area=0.4)
+    _, _, tall, wide = found[(found[:, 2] < 90) | (found[:, 3] < 70)].T
+    room = (tall + wide) / 2 if draw == "area" else 0
+    assert len(tall) > 700
+    assert (tall * wide <= 0.4 * 90 * 70 + room).all()
+
+
+def test_the_whole_area_by_default_changes_no_box():
+    """Boxes by height are those from before there was a largest area: pinned."""
+    found = boxes_of(37, 53, 3)
+    assert found.tolist() == [[14, 15, 17, 18], [3, 10, 34, 35], [1, 8, 25, 29]]
+
+
+def test_random_resampling_is_even_and_keyed_by_image():
+    """Half of the images are resized bicubically (within four standard errors), each alike in any batch."""
+    whole = random_resampling(0, 1, np.arange(4000))
+    assert whole.mean() == pytest.approx(0.5, abs=2 / 4000**0.5)
+    assert np.array_equal(random_resampling(0, 1, np.array([7, 3])), whole[[7, 3]])
+    assert not np.array_equal(random_resampling(0, 2, np.arange(4000)), whole)
 
 
 def test_whole_box_changes_nothing():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +9,18 @@ import pytest
 import torch
 from PIL import Image
 from torch.nn.functional import interpolate
+from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from ablate.data import sources
 from ablate.data.area import centre_view
 from ablate.data.batches import TrainBatches, eval_batches
 from ablate.data.errors import DataError
-from ablate.recipe import Augment, Data, InceptionCrop
+from ablate.data.folder import FolderImages
+from ablate.data.image_sets import ImageSet
+from ablate.data.memory import MEMORY_VARIABLE
+from ablate.data.reading import Reader, Request
+from ablate.data.workers import WORKERS_VARIABLE
+from ablate.recipe import Augment, Data, InceptionCrop, RandAugment
 
 SHAPES = [(40, 60), (33, 21), (16, 16), (25, 90)]
 
@@ -40,7 +48,8 @@ def place(tmp_path: Path) -> Path:
 def data(place: Path, **changes: object) -> Data:
     fields = {
         "source": f"imagefolder:{place}", "image_size": 16, "channels": 3, "classes": 3, "mean": 0.5, "std": 0.5,
-        "test_fraction": 0.0, "val_fraction": 0.25, "split_seed": 0, "evaluate_on": "test", "eval_resize": 20,
+        "test_split": "val", "test_fraction": 0.0, "val_fraction": 0.25, "split_seed": 0, "evaluate_on": "test",
+        "eval_resize": 20,
     }  # fmt: skip
     return Data(**{**fields, **changes})
 
@@ -83,13 +92,6 @@ def test_val_is_carved_from_train(place):
     assert set(test.train.indices.tolist()) == parts[0]
     assert [len(p) for p in parts] == [18, 6, 9]
     assert set.union(*parts) == set(range(33))
-
-
-def test_test_folder_serves_where_there_is_no_val(place):
-    """A folder whose held-out images lie in test/ is read alike."""
-    expected = sources.load(data(place)).held_out.images(torch.arange(9))
-    (place / "val").rename(place / "test")
-    assert torch.equal(sources.load(data(place)).held_out.images(torch.arange(9)), expected)
 
 
 def test_relative_paths_start_at_the_data_folder(place, monkeypatch):
@@ -162,7 +164,7 @@ def test_missing_pieces_are_named(place):
     with pytest.raises(DataError, match="hold different classes: gnu"):
         sources.load(data(place))
     remove(place / "val")
-    with pytest.raises(DataError, match="has neither val/ nor test/"):
+    with pytest.raises(DataError, match=r"there is no folder .*val \(data\.test_split\)"):
         sources.load(data(place))
     remove(place / "train")
     with pytest.raises(DataError, match=r"there is no folder .*train"):
@@ -175,7 +177,6 @@ def test_missing_pieces_are_named(place):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"test_fraction": 0.1}, "test_fraction must be 0"),
         ({"channels": 2}, r"must be 1 \(gray\) or 3 \(RGB\)"),
         ({"classes": 4}, "classes is 4"),
         ({"evaluate_on": "val", "val_fraction": 0.0}, "nothing is held out"),
@@ -186,3 +187,108 @@ def test_the_impossible_is_refused(place, changes, message):
     """What cannot be is one DataError that names the field."""
     with pytest.raises(DataError, match=message):
         sources.load(data(place, **changes))
+
+
+WAYS = [None, np.array([True, False] * 6)]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("bicubic", WAYS)
+@pytest.mark.parametrize("budget_gb", ["0", "0.00002", "1"])
+def test_keeping_images_changes_nothing(place, monkeypatch, channels, bicubic, budget_gb):
+    """First read, read again, and never kept are the same bits, from every kind of file, kept in part or in full."""
+    positions, boxes = torch.arange(12), np.tile([2, 1, 9, 13], (12, 1))
+    monkeypatch.setenv(MEMORY_VARIABLE, "0")
+    forgetful = sources.load(data(place, channels=channels)).train
+    monkeypatch.setenv(MEMORY_VARIABLE, budget_gb)
+    keeping = sources.load(data(place, channels=channels)).train
+    for _ in range(2):
+        for asked in ((positions, boxes, bicubic), (positions,)):
+            assert torch.equal(keeping.images(*asked), forgetful.images(*asked))
+
+
+def test_kept_images_are_not_read_again(place):
+    """With room for all, the second epoch needs no file."""
+    train = sources.load(data(place, channels=3)).train
+    positions, boxes = torch.arange(18), np.tile([2, 1, 9, 13], (18, 1))
+    train.sizes(positions)
+    first, seen = train.images(positions, boxes), train.images(positions)
+    remove(place / "train")
+    assert torch.equal(train.images(positions, boxes), first)
+    assert torch.equal(train.images(positions), seen)
+
+
+def test_workers_keep_for_each_other_and_the_trainer(place):
+    """What forked workers decoded in one epoch is there in the next, whichever worker gets it, and here."""
+    train = sources.load(data(place, channels=3)).train
+    boxes = np.tile([2, 1, 9, 13], (18, 1))
+    reader = Reader(_Boxes(train, boxes), decodes=True, workers=2)
+    requests = [Request(np.arange(k, k + 3)) for k in range(0, 18, 3)]
+    first = list(reader(requests))
+    remove(place / "train")
+    again = list(reader(requests[::-1]))[::-1]
+    reader.close()
+    assert all(map(torch.equal, first, again))
+    assert torch.equal(train.images(torch.arange(18), boxes), torch.cat(first))
+
+
+@dataclass
+class _Boxes:
+    images: ImageSet
+    boxes: np.ndarray
+
+    def __call__(self, request: Request) -> torch.Tensor:
+        return self.images.images(torch.from_numpy(request.positions), self.boxes[request.positions])
+
+
+@dataclass
+class _InMemory:
+    """An encoded image that is no file of its own."""
+
+    content: bytes
+
+    def __str__(self) -> str:
+        return "shard-00.tar, image 3"
+
+    def open(self) -> io.BytesIO:
+        return io.BytesIO(self.content)
+
+
+def test_images_need_not_be_files(place):
+    """Anything that can be opened is read as a file with the same bytes is, and is named where it cannot be read."""
+    path = place / "train/cat/000.png"
+    none = np.zeros(2, dtype=np.int64)
+    file = FolderImages([path], none[:1], none[:1], 3, 16, 20)
+    other = FolderImages([_InMemory(path.read_bytes()), _InMemory(b"?")], none, none, 3, 16, 20)
+    first = torch.zeros(1, dtype=torch.int64)
+    assert other.sizes(first).tolist() == [[40, 60]]
+    assert torch.equal(other.images(first), file.images(first))
+    with pytest.raises(DataError, match=r"cannot read the image shard-00\.tar, image 3"):
+        other.images(first + 1)
+
+
+def test_evaluation_can_be_torchvisions(place):
+    """`eval_resampling` reaches the files: bit for bit `Resize` and `CenterCrop` of the converted image."""
+    held_out = sources.load(data(place, eval_resampling="bicubic")).held_out
+    look = Compose([Resize(20, InterpolationMode.BICUBIC), CenterCrop(16)])
+    paths = sorted(p for p in (place / "val").glob("*/*") if p.suffix != ".txt")
+    for path, image in zip(paths, held_out.images(torch.arange(9)), strict=True):
+        assert np.array_equal(image.permute(1, 2, 0).numpy(), np.asarray(look(Image.open(path).convert("RGB"))))
+
+
+def test_batches_do_not_depend_on_workers(place, monkeypatch):
+    """Two epochs of training and an evaluation are the same bits with no worker, with one and with two."""
+    described = data(place)
+    augment = Augment(crop=InceptionCrop(), flip=True, randaug=RandAugment(), mixup="off", repeats=2)
+
+    def batches(workers: int) -> list[torch.Tensor]:
+        monkeypatch.setenv(WORKERS_VARIABLE, str(workers))
+        splits = sources.load(described)
+        train = TrainBatches(splits.train, augment, described, seed=0, batch_size=8)
+        held_out = list(eval_batches(splits.held_out, described, 4))
+        return [batch.images for batch in (*train.epoch(0), *train.epoch(1, start=1), *held_out)]
+
+    alone = batches(0)
+    assert len(alone) == 2 + 1 + 3
+    for workers in (1, 2):
+        assert all(torch.equal(*pair) for pair in zip(alone, batches(workers), strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -61,11 +62,45 @@ def test_another_profile_is_another_set_of_trials(fresh):
     assert not {t["id"] for t in short["trials"]} & {t["id"] for t in longer["trials"]}
 
 
+def test_the_cost_on_a_device(fresh):
+    """--device adds FLOPs and hours for each Variant and in total; half the utilisation is twice the hours."""
+    out = fresh.ablate("plan", "tiny.yaml", "--device", "h100").out
+    assert "3 Variants x 2 seeds = 6 Trials" in out
+    assert "GPU-hours of h100" in out
+    assert "50% of the peak in float32" in out
+    cost = fresh.plan("tiny.yaml", "--device", "H100", "--utilisation", 0.25)["cost"]
+    assert [v["name"] for v in cost["variants"]] == ["baseline", "position=none", "readout=cls"]
+    assert cost["device"] == "h100"
+    assert cost["utilisation"] == {"float32": 0.25}
+    assert cost["gpu_hours"] == cost["gpu_hours_left"] > 0
+    assert cost["training_flops"] == pytest.approx(2 * sum(v["training_flops"] for v in cost["variants"]))
+    half = fresh.plan("tiny.yaml", "--device", "h100", "--utilisation", 0.125)["cost"]
+    assert half["gpu_hours"] == pytest.approx(2 * cost["gpu_hours"])
+    assert "cost" not in fresh.plan("tiny.yaml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--device", "h10"], "the peak of a device named 'h10' is not known; allowed: a100, .*did you mean 'h100'"),
+        (["--utilisation", "0.3"], "name it with --device"),
+        (["--device", "v100", "--set", "precision=bfloat16"], "baseline: v100 has no units for bfloat16"),
+    ],
+)
+def test_a_cost_that_cannot_be_told_is_refused(fresh, arguments, message):
+    """One line that says why, with the nearest name, and exit code 2."""
+    refused = fresh.ablate("plan", "tiny.yaml", *arguments, code=2)
+    assert len(refused.err.splitlines()) == 1
+    assert re.search(message, refused.err)
+
+
 def test_after_a_run_everything_is_finished(trained):
     """The plan of a finished study has nothing left, and its estimates rest on what was measured."""
     plan = trained.place.plan("tiny.yaml", "--slots", 2)
     assert {t["state"] for t in plan["trials"]} == {"finished"}
     assert plan["estimate"]["seconds"] == 0
+    cost = trained.place.plan("tiny.yaml", "--device", "a100")["cost"]
+    assert cost["gpu_hours"] > cost["gpu_hours_left"] == 0
     out = trained.place.ablate("plan", "tiny.yaml").out
     assert "6 finished, 0 to train" in out
 

@@ -53,9 +53,9 @@ class Workplace:
         self.marks = root / "marks"
         self.spool = Spool(root / "spool")
 
-    def trial(self, name: str, *, seed: int = 0, steps: int = 2, sleep: float = 0.01, **recipe) -> Trial:
+    def trial(self, name: str, *, seed: int = 0, steps: int = 2, sleep: float = 0.01, needs=(), **recipe) -> Trial:
         recipe = {"name": name, "marks": str(self.marks), "steps": steps, "sleep": sleep, **recipe}
-        return Trial(id=name, variant=name, seed=seed, recipe=recipe)
+        return Trial(id=name, variant=name, seed=seed, recipe=recipe, needs=tuple(needs))
 
     def pack(self, trials, *, run, slot=None, trainable="toy:train", **fields) -> Pack:
         return Pack(

@@ -29,6 +29,29 @@ def test_shares_cores_evenly_and_gpus_in_turn(count, cores, gpus, threads, shown
     assert len({slot.name for slot in planned}) == len(planned)
 
 
+@pytest.mark.parametrize(
+    ("count", "processes", "cores", "gpus", "threads", "shown"),
+    [
+        (None, 2, 5, (), [2, 2], [None] * 2),
+        (None, 4, 2, (), [2], [None]),
+        (3, 2, 12, (), [4] * 3, [None] * 3),
+        (None, 2, 16, ("0", "1", "4", "5", "6"), [8] * 2, ["0,1", "4,5"]),
+        (3, 2, 12, ("0", "1", "2", "3"), [4] * 3, ["0,1", "2,3", "0,1"]),
+    ],
+)
+def test_a_trial_of_several_processes_takes_as_many_places(count, processes, cores, gpus, threads, shown):
+    """A slot has a core or a GPU for each process, or all cores where there are fewer."""
+    planned = plan_slots(count, processes=processes, cores=cores, gpus=gpus)
+    assert [slot.threads for slot in planned] == threads
+    assert [slot.gpu for slot in planned] == shown
+
+
+def test_too_few_gpus_for_one_trial_are_refused():
+    """No two of its processes can have the same one."""
+    with pytest.raises(ValueError, match="3 processes to a Trial need as many GPUs, and 2 are visible"):
+        plan_slots(None, processes=3, cores=8, gpus=("0", "1"))
+
+
 def test_no_slot_is_refused():
     """Zero is a mistake."""
     with pytest.raises(ValueError, match="at least one slot"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablate.models.build import build
+from ablate.models.build import build, make_model
 from ablate.models.init import initialise
 from ablate.models.vision_transformer import count_parameters
 from ablate.recipe import resolve_whole
@@ -251,3 +251,21 @@ def test_parts_that_do_not_fit_one_another_are_refused(model_recipe, data_recipe
         changes = changes | {"mixer": {"name": "token_mlp", "hidden": 4}}
     with pytest.raises(ValueError, match=message):
         build(model_recipe(**({"position": "none"} | changes)), data_recipe())
+
+
+@pytest.mark.parametrize("readout", ["gap", "cls_distilled"])
+def test_the_heads_bias_begins_where_the_recipe_says(model_recipe, data_recipe, readout) -> None:
+    """Every class is as improbable as asked for in each head, and no other parameter differs."""
+    plain, raised = (
+        make_model(model_recipe(readout=readout, head="mlp", head_bias=bias), data_recipe(), 0) for bias in (0.0, -2.5)
+    )
+    for (name, before), after in zip(plain.named_parameters(), raised.parameters(), strict=True):
+        last = name.endswith("head.linear.bias") or (name.partition(".")[0].endswith("head") and before.shape == (10,))
+        assert torch.equal(after, before - 2.5 if last else before), name
+    assert sum(p.shape == (10,) and bool((p == -2.5).all()) for p in raised.parameters()) == 1 + (readout != "gap")
+
+
+def test_stochastic_depth_may_be_the_same_in_all_blocks(model_recipe, data_recipe) -> None:
+    """With the constant rule every block has the Recipe's rate."""
+    model = build(model_recipe(depth=3, stochastic_depth=0.2, stochastic_depth_rule="constant"), data_recipe())
+    assert [block.drop_1.rate for block in model.blocks] == [0.2, 0.2, 0.2]

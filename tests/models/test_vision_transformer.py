@@ -131,7 +131,9 @@ def test_dropout_stands_where_vit_puts_it(built, images) -> None:
         "head.classifier",
     ]
     assert shapes["dropout"] == (3, 17, 32)
-    assert {module.p for module in model.modules() if isinstance(module, nn.Dropout)} == {0.1}
+    dropouts = {name: module.p for name, module in model.named_modules() if isinstance(module, nn.Dropout)}
+    assert {p for name, p in dropouts.items() if "attention" in name} == {0.0}
+    assert {p for name, p in dropouts.items() if "attention" not in name} == {0.1}
 
 
 def test_dropout_acts_in_training_alone(scrambled, images) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,58 @@ def test_a_function_is_found_however_it_is_bound(tmp_path: Path, monkeypatch: py
     if "*" not in source:
         with pytest.raises(ValueError, match="defines no function 'tran'"):
             revision_of(f"{name}:tran")
+
+
+PLAIN: dict[str, Any] = {
+    "model": {kind: {"name": "x"} for kind in parts.KINDS},
+    "optimizer": {"name": "adamw"},
+    "augment": {"autoaugment": "off", "randaug": {"operations": "timm"}},
+    "distillation": "off",
+}
+TAUGHT: dict[str, Any] = {"checkpoint": "file:a/b.pt", "model": PLAIN["model"]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": {"name": "timm/resnet18"}},
+        {"optimizer": {"name": "lamb"}},
+        {"augment": {"autoaugment": "v0"}},
+        {"distillation": {"teacher": {"checkpoint": "timm", "model": {"name": "timm/regnety_160"}}}},
+        {"distillation": {"teacher": {"checkpoint": "file:x.pt", "model": {"name": "timm/regnety_160"}}}},
+    ],
+)
+def test_timms_version_counts_where_timm_takes_part(change: dict[str, Any]) -> None:
+    """A model, the teacher's too, an optimizer of its factory, its policies of AutoAugment; each counts once."""
+    assert engine_revision(PLAIN) == ENGINE_REVISION  # its RandAugment is our own
+    assert engine_revision(PLAIN | change) == f"{ENGINE_REVISION}+timm-{version('timm')}"
+    both = {"model": {"name": "timm/resnet18"}, "optimizer": {"name": "lamb"}}
+    assert engine_revision(PLAIN | both) == f"{ENGINE_REVISION}+timm-{version('timm')}"
+
+
+def test_a_part_of_the_users_own_counts_in_a_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the teacher's model computes is learnt from."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "counted_norm.py").write_text("class Own: pass\n")
+    own = {**TAUGHT, "model": PLAIN["model"] | {"norm": {"name": "counted_norm:Own"}}}
+    assert engine_revision(PLAIN | {"distillation": {"teacher": TAUGHT}}) == ENGINE_REVISION
+    assert engine_revision(PLAIN | {"distillation": {"teacher": own}}) != ENGINE_REVISION
+
+
+def test_a_teachers_weights_count_and_their_place_does_not() -> None:
+    """A file by its digest, a Trial by its id; without either the id is what it always was."""
+
+    def with_teacher(checkpoint: str) -> dict[str, Any]:
+        return {**RECIPE, "distillation": {"teacher": {"checkpoint": checkpoint}}}
+
+    here, there = with_teacher("file:/a/b.pt"), with_teacher("file:c.pt")
+    assert without_paths(here)["distillation"]["teacher"]["checkpoint"] == "file:"
+    assert here["distillation"]["teacher"]["checkpoint"] == "file:/a/b.pt"
+    assert _id(here, weights="w") == _id(there, weights="w") != _id(here, weights="v")
+    trial = with_teacher("trial:0123456789abcdef")
+    assert without_paths(trial)["distillation"] == trial["distillation"]
+    assert _id(trial) != _id(with_teacher("trial:0123456789abcdee"))
+    assert _id(weights="") == _id()
 
 
 def test_the_sources_beside_a_part_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

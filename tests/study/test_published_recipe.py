@@ -1,4 +1,4 @@
-"""The published recipe, field by field: no edit of the study or of a default changes it unseen."""
+"""The published recipes, field by field: no edit of a study or of a default changes one unseen."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ PUBLISHED: dict[str, Any] = {
         "classes": 1000,
         "mean": 0.5,  # value_range(-1, 1)
         "std": 0.5,
+        "test_split": "val",
         "test_fraction": 0.0,
         "val_fraction": 0.01,  # split='train[:99%]'
         "split_seed": 0,
@@ -70,6 +71,109 @@ PUBLISHED: dict[str, Any] = {
         "decay": "cosine",
     },
     "precision": "float32",
+    "compute": {"tf32": True},  # matrices in the TPU's default precision, bfloat16
+}
+
+#: DeiT's main.py with its defaults, which CeiT and DeepViT (lib_deit) have kept, and arXiv 2012.12877, table 9.
+DEIT: dict[str, Any] = {
+    "data": {
+        "source": "imagefolder:imagenet",
+        "image_size": 224,  # --input-size
+        "channels": 3,
+        "classes": 1000,
+        "mean": [0.485, 0.456, 0.406],  # IMAGENET_DEFAULT_MEAN
+        "std": [0.229, 0.224, 0.225],
+        "test_split": "val",
+        "test_fraction": 0.0,
+        "val_fraction": 0.0,
+        "split_seed": 0,
+        "evaluate_on": "test",
+        "eval_resize": 256,  # int(256 / 224 * input_size)
+        "eval_resampling": "bicubic",  # interpolation=3
+    },
+    "augment": {
+        # create_transform: timm's RandomResizedCropAndInterpolation, --train-interpolation bicubic
+        "crop": {
+            "min_area": 0.08,
+            "min_aspect": 0.75,
+            "max_aspect": 4 / 3,
+            "draw": "area",
+            "resampling": "bicubic",
+        },
+        "flip": True,
+        # --aa rand-m9-mstd0.5-inc1: two operations, each with probability .5
+        "randaug": {
+            "layers": 2,
+            "level": 9.0,
+            "probability": 0.5,
+            "operations": "timm",
+            "increasing": True,
+            "noise": 0.5,
+            "resampling": "bicubic",  # --train-interpolation, which create_transform hands on
+        },
+        # --reprob, --remode pixel, --recount 1; the rest are RandomErasing's own
+        "erasing": {
+            "probability": 0.25,
+            "fill": "pixel",
+            "min_area": 0.02,
+            "max_area": 1 / 3,
+            "min_aspect": 0.3,
+            "count": 1,
+        },
+        "mixup": {"alpha": 0.8, "draw": "batch"},  # --mixup, --mixup-mode batch
+        "cutmix": {"alpha": 1.0, "draw": "batch"},  # --cutmix; --mixup-prob 1 and --mixup-switch-prob .5 are neutral
+        "repeats": 3,  # RASampler
+    },
+    "optimizer": {
+        "name": "adamw",
+        "learning_rate": 5e-4,  # --lr, times batch / 512
+        "scaling": {"rule": "linear", "batch_size": 512},
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "eps": 1e-8,
+        "weight_decay": 0.05,
+        "decay": "kernels",
+        "clip_norm": "off",  # --clip-grad None
+    },
+    "schedule": {
+        "epochs": 300,
+        "batch_size": 1024,
+        "warmup_steps": None,
+        "warmup_epochs": 5.0,
+        "warmup_rate": 1e-6,  # --warmup-lr
+        "warmup_inside": True,  # timm's CosineLRScheduler without warmup_prefix
+        "decay": "cosine",
+        "final_rate": 1e-5,  # --min-lr
+        "rate_changes": "every_epoch",  # lr_scheduler.step(epoch)
+    },
+    "loss": {"label_smoothing": 0.1},  # --smoothing
+    "precision": "float16",  # torch.cuda.amp.autocast
+}
+#: ResMLP, arXiv 2105.03404, section 3: LAMB, learning rate 5e-3, weight decay .2, 400 epochs; the rest as DeiT.
+RESMLP = DEIT | {
+    "optimizer": {k: v for k, v in DEIT["optimizer"].items() if k != "scaling"}
+    | {"name": "lamb", "learning_rate": 5e-3, "weight_decay": 0.2},
+    "schedule": DEIT["schedule"] | {"epochs": 400},
+}
+#: big_vision's configs/mlp_mixer_i1k.py.
+MIXER = {
+    "data": PUBLISHED["data"],
+    "augment": PUBLISHED["augment"]
+    | {
+        "randaug": {"layers": 2, "level": 15.0, "probability": 1.0},  # randaug(2,15)
+        "mixup": {"alpha": 0.5, "draw": "batch"},  # mixup=dict(p=0.5)
+    },
+    "optimizer": PUBLISHED["optimizer"],  # lr=0.001, wd=1e-4, grad_clip_norm=1
+    "schedule": PUBLISHED["schedule"]
+    | {
+        "epochs": 300,
+        "batch_size": 4096,
+        "decay": "linear",  # decay_type='linear'
+        "final_rate": 1e-5,  # linear_end=1e-5
+    },
+    "loss": {"kind": "sigmoid"},  # loss='sigmoid_xent'
+    "precision": "float32",
+    "compute": {"tf32": True},
 }
 
 
@@ -80,3 +184,24 @@ def test_the_baseline_is_the_published_recipe(studies: Path, profile: str, epoch
     """Every field of the ImageNet profiles' baseline has the published value; they differ in epochs alone."""
     expected = PUBLISHED | {"schedule": PUBLISHED["schedule"] | {"epochs": epochs}}
     assert decisive(load_study(studies / "simplevit.yaml", profile).baseline.recipe) == expected
+
+
+@pytest.mark.parametrize(
+    ("study", "profile", "recipe", "stochastic_depth"),
+    [
+        ("deit", "imagenet-300ep", DEIT, 0.1),
+        ("ceit", "imagenet-300ep", DEIT, 0.1),
+        ("deepvit", "imagenet-300ep", DEIT, 0.1),
+        ("families", "imagenet-300ep", DEIT, 0.1),
+        ("mixers", "imagenet-400ep", RESMLP, 0.05),
+        ("mlp-mixer", "imagenet-300ep", MIXER, 0.1),
+    ],
+)
+def test_the_other_papers_recipes_are_those_of_their_code(
+    studies: Path, study: str, profile: str, recipe: dict[str, Any], stochastic_depth: float
+) -> None:
+    """Everything but the model, whose values are pinned elsewhere; an average of the weights changes no training."""
+    found = decisive(load_study(studies / f"{study}.yaml", profile).baseline.recipe)
+    assert found["model"]["stochastic_depth"] == stochastic_depth
+    assert found["model"]["dropout"] == 0.0
+    assert {k: v for k, v in found.items() if k not in ("model", "ema")} == recipe

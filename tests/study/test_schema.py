@@ -84,6 +84,38 @@ def test_a_mistake_is_not_valid(tmp_path: Path, example: str, old: str, new: str
     assert _errors(tmp_path, example.replace(old, new, 1)) != []
 
 
+TEACHERS = """\
+teachers:
+  large: {seed: 3, base: {model.dim: 32, distillation: {teacher: {checkpoint: "study:small"}}}, note: Twice as wide.}
+  small: {}
+  known:
+    base: {distillation: {teacher: {checkpoint: timm, model: timm/regnety_160, tag: deit_in1k}, kind: soft}}
+profiles:
+  own:
+    teachers: {large: null, small: {base: {schedule: {epochs: 3}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("", ""),
+        ("seed: 3", "seed: -3"),
+        ("model.dim", "model.dmi"),
+        ("study:small", "studies:small"),
+        ("small: {}", "a b: {}"),
+        ("small: {}", "small: null"),
+        ("note: Twice", "nota: Twice"),
+        ("{epochs: 3}", "{epoch: 3}"),
+    ],
+)
+def test_teachers_are_checked(tmp_path: Path, example: str, old: str, new: str) -> None:
+    """Their overrides as a Level's, in the study and in a profile, which alone may take one out."""
+    assert old in TEACHERS
+    text = example.replace("profiles:\n", TEACHERS.replace(old, new, 1))
+    assert (_errors(tmp_path, text) == []) == (old == new)
+
+
 def test_with_a_trainable_any_recipe_goes(tmp_path: Path, example: str) -> None:
     """The base of a user's own training code is what it likes; the study around it is as strict as ever."""
     start, end = example.index("base:"), example.index("factors:")

@@ -22,7 +22,7 @@ from ablate.study.study import Factor, Level, Metric, Study, Trial, Variant
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.record import Record, Row
 from ablate.tracking.spool import Spool
-from ablate.tracking.store import Stamp, Store, StoreUnavailable, variant_key
+from ablate.tracking.store import Stamp, Store, StoreUnavailable, places, variant_key
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -127,8 +127,7 @@ class FakeStore:
         self.calls += 1
         key = (study.slug, record.trial_id)
         held = self.runs.get(key)
-        names = {trial.id: trial.variant for trial in study.trials}
-        self.variants[key] = next(variant_key(v) for v in study.variants if v.name == names[record.trial_id])
+        self.variants[key] = variant_key(places(study)[record.trial_id][0])
         if held is None or not (
             held[0].status in ("finished", "failed") and Stamp(held[0].status, held[0].attempts).settles(record)
         ):

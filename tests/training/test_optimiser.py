@@ -9,7 +9,8 @@ from torch import nn
 from ablate.models.build import build
 from ablate.models.init import initialise
 from ablate.recipe import Optimizer, Recipe
-from ablate.training.optimiser import AdamW, decayed_names
+from ablate.training.optimiser import AdamW, make_optimiser
+from ablate.training.parameter_groups import decayed_names
 
 
 def settings(**fields: object) -> Optimizer:
@@ -24,32 +25,6 @@ def settings(**fields: object) -> Optimizer:
         "clip_norm": "off",
     }
     return Optimizer.model_validate(given | fields)
-
-
-def test_exactly_the_kernels_decay(make_recipe: Callable[..., Recipe]) -> None:
-    """Weights of dense layers and of the stem decay; biases, norms, learned positions and the class token do not."""
-    recipe = make_recipe(model__position="learned", model__readout="cls", model__head="mlp")
-    model = build(recipe.model, recipe.data)
-    decayed = decayed_names(model, "kernels")
-    assert decayed == {
-        "stem.projection.weight",
-        "blocks.0.mixer.qkv.weight",
-        "blocks.0.mixer.out.weight",
-        "blocks.0.feed_forward.up.weight",
-        "blocks.0.feed_forward.down.weight",
-        "head.representation.weight",
-        "head.classifier.weight",
-    }
-    rest = {name for name, _ in model.named_parameters()} - decayed
-    assert sum("norm" in name for name in rest) == 6
-    assert any("position" in name for name in rest)
-    assert any("readout" in name for name in rest)
-
-
-def test_convolutions_decay_and_batch_norms_do_not() -> None:
-    """The weight of a convolution is a kernel, that of a norm is not, though both are called weight."""
-    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Conv1d(2, 2, 1))
-    assert decayed_names(model, "kernels") == {"0.weight", "2.weight"}
 
 
 def test_all_means_every_parameter(make_recipe: Callable[..., Recipe]) -> None:
@@ -132,3 +107,33 @@ def test_state_of_another_model_is_refused() -> None:
     state = AdamW(nn.Linear(2, 2), settings()).state_dict()
     with pytest.raises(ValueError, match="bias"):
         AdamW(nn.Linear(2, 2, bias=False), settings()).load_state_dict(state)
+
+
+@pytest.mark.parametrize("name", ["adamw", "nadamw"])
+def test_layer_decay_scales_the_rate_and_the_decay_with_it(name: str, make_recipe: Callable[..., Recipe]) -> None:
+    """An update with layer decay moves each parameter as one without it does at the rate of its layer, bit for bit."""
+    recipe = make_recipe(model__depth=2, model__position="learned", model__readout="cls")
+
+    def after_one(rate: float, **fields: object) -> dict[str, nn.Parameter]:
+        model = build(recipe.model, recipe.data)
+        initialise(model, recipe.model.init, 0)
+        generator = torch.Generator().manual_seed(0)
+        for parameter in model.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+        make_optimiser(model, settings(name=name, **fields), 1e-2).step(rate)
+        return dict(model.named_parameters())
+
+    scaled = after_one(1e-2, layer_decay=0.5)
+    layers = (("stem", "position", "readout"), ("blocks.0",), ("blocks.1",), ("norm", "head"))
+    for layer, rate in zip(layers, (1.25e-3, 2.5e-3, 5e-3, 1e-2), strict=True):
+        plain = after_one(rate)
+        of_layer = [parameter_name for parameter_name in plain if parameter_name.startswith(layer)]
+        assert of_layer
+        for parameter_name in of_layer:
+            assert torch.equal(scaled[parameter_name], plain[parameter_name]), parameter_name
+
+
+def test_adamw_takes_no_options() -> None:
+    """An option for the fused AdamW would do nothing, so it is an error."""
+    with pytest.raises(ValueError, match="takes no options, so not 'amsgrad'"):
+        make_optimiser(nn.Linear(2, 2), settings(options={"amsgrad": True}), 1e-2)

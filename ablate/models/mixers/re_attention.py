@@ -32,7 +32,8 @@ class ReAttention(SelfAttention):
     Theta acts along the heads; ``norm`` is a batch normalisation with one mean and variance a head, as in the
     official code, or ``none``. Only the last ``last_blocks`` blocks re-attend (all, if None) and those
     before them are plain self-attention: DeepViT-S has 5 of 16, DeepViT-L 12 of 32. ``rescale`` multiplies
-    the maps by 1 / sqrt(E) once more, which the official DeepViT-S alone does.
+    the maps by 1 / sqrt(E) once more, which the official DeepViT-S alone does. ``attention_dropout`` acts between
+    softmax and Theta, as in the official code.
 
     Raises ValueError where the heads do not divide the width, and where ``last_blocks`` is below 0 or above
     the depth.
@@ -44,6 +45,7 @@ class ReAttention(SelfAttention):
         depth: int,
         block: int,
         dropout: float,
+        attention_dropout: float = 0.0,
         *,
         heads: int,
         qkv_bias: bool = True,
@@ -51,7 +53,7 @@ class ReAttention(SelfAttention):
         last_blocks: int | None = None,
         rescale: bool = False,
     ) -> None:
-        super().__init__(dim, dropout, heads=heads, qkv_bias=qkv_bias)
+        super().__init__(dim, dropout, attention_dropout, heads=heads, qkv_bias=qkv_bias)
         if last_blocks is not None and not 0 <= last_blocks <= depth:
             raise ValueError(f"re_attention cannot stand in the last {last_blocks} of {depth} blocks")
         self.theta: HeadMixing | None = None
@@ -67,15 +69,18 @@ class ReAttention(SelfAttention):
             return super().forward(tokens_BND, bias)
         return self.forward_with_weights(tokens_BND, bias)[0]
 
-    def _weights(self, q_BANE: Tensor, k_BANE: Tensor, bias: Bias | None) -> Tensor:
-        """The maps that v is multiplied with. Behind Theta their rows sum to no fixed number, and some are negative."""
+    def _attend(self, q_BANE: Tensor, k_BANE: Tensor, v_BANE: Tensor, bias: Bias | None) -> tuple[Tensor, Tensor]:
         if self.theta is None:
-            return super()._weights(q_BANE, k_BANE, bias)
-        logits_BANN = attention_logits(q_BANE, k_BANE, bias)
+            return super()._attend(q_BANE, k_BANE, v_BANE, bias)
+        maps_BANN = self._maps(attention_logits(q_BANE, k_BANE, bias), self.theta)
+        return maps_BANN @ v_BANE, maps_BANN
+
+    def _maps(self, logits_BANN: Tensor, theta: HeadMixing) -> Tensor:
+        """The maps that v is multiplied with. Behind Theta their rows sum to no fixed number, and some are negative."""
         # At the start all weights are close to 1 / N, and the norm magnifies their differences, which half
         # precision would have rounded away: these small sums stay in the parameters' precision.
         with torch.autocast(logits_BANN.device.type, enabled=False):
-            weights_BANN = self.theta(logits_BANN.to(self.theta.weight.dtype).softmax(-1))
+            maps_BANN = theta(self.attention_dropout(logits_BANN.to(theta.weight.dtype).softmax(-1)))
             if self.norm is not None:
-                weights_BANN = self.norm(weights_BANN)
-            return weights_BANN * self.gain
+                maps_BANN = self.norm(maps_BANN)
+            return maps_BANN * self.gain

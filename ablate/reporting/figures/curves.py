@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ablate.reporting.comparison import Comparison
 from ablate.reporting.figures.style import BLACK, DOUBLE, LINES, SMALL, folded, label, new_figure
-from ablate.study.study import VISION, Study
+from ablate.study.study import EMA, VISION, Study
 
 #: Share of the steps at the start that the vertical axes need not show.
 WARMING_UP = 0.3
@@ -23,7 +23,7 @@ def draw(comparison: Comparison, history: pd.DataFrame, width: float = DOUBLE) -
     name = curve_name(comparison.study, history)
     if name is None:
         return None
-    curves = history[(history["name"] == name) & np.isfinite(history["value"])]
+    curves = history[(history["name"] == _drawn(comparison.study, history, name)) & np.isfinite(history["value"])]
     panels = panels_of(comparison.study)
     columns = min(len(panels), 3 if width >= DOUBLE else 2)
     lines = math.ceil(len(panels) / columns)
@@ -75,6 +75,13 @@ def curve_name(study: Study, history: pd.DataFrame) -> str | None:
         if wanted:
             return str(wanted[0])
     return None
+
+
+def _drawn(study: Study, history: pd.DataFrame, name: str) -> list[str]:
+    """What to draw of each row's Variant: ``name``, or the same of the averaged weights where it is judged by them."""
+    averaged = {v.name for v in study.variants if study.metric_of(v.recipe) != study.metric.name}
+    theirs = f"{EMA}{name}" if f"{EMA}{name}" in set(history["name"]) else name
+    return [theirs if variant in averaged else name for variant in history["variant"]]
 
 
 def panels_of(study: Study) -> list[tuple[str, list[str]]]:

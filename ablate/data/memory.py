@@ -1,0 +1,66 @@
+"""How much memory decoded images may fill."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from ablate.data.errors import DataError
+
+MEMORY_VARIABLE = "ABLATE_MEMORY_GB"
+"""Gigabytes (10^9 bytes) of decoded images that a process may keep; 0 keeps none."""
+_SHARE = 4
+"""By default a quarter of what is available: reading ahead, and the system's own cache of files, need some too."""
+_PROC = Path("/proc")
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def memory_budget() -> int:
+    """Bytes of decoded images that this process may keep, by `$ABLATE_MEMORY_GB` or a share of what is available.
+
+    A process that computes with a part of the machine's cores is one of several, and takes that part of the memory:
+    this is how jobs are given their slots. Raises `DataError` where the variable is no number.
+    """
+    given = os.environ.get(MEMORY_VARIABLE)
+    if given is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return available_memory() * min(torch.get_num_threads(), cores) // cores // _SHARE
+    try:
+        gigabytes = float(given)
+    except ValueError:
+        gigabytes = -1.0
+    if not 0.0 <= gigabytes < float("inf"):
+        raise DataError(f"${MEMORY_VARIABLE} must be a number of gigabytes, not {given!r}")
+    return int(gigabytes * 1e9)
+
+
+def available_memory(proc: Path = _PROC, cgroup: Path = _CGROUP) -> int:
+    """Bytes that may be used before the machine swaps or the job's limit is reached; 0 where it cannot be known."""
+    lines = _text(proc / "meminfo").splitlines()
+    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 0)
+    return min([free, *_limits(proc, cgroup)])
+
+
+def _limits(proc: Path, cgroup: Path) -> list[int]:
+    """What the process's control groups, and those above them, allow it (version 2, then 1), bytes."""
+    limits = []
+    for line in _text(proc / "self" / "cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, name = cgroup, "memory.max"
+        elif "memory" in controllers.split(","):
+            root, name = cgroup / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        place = Path(path.lstrip("/"))
+        limits += [_text(root / folder / name).strip() for folder in (place, *place.parents)]
+    return [int(limit) for limit in limits if limit.isdigit()]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
