@@ -26,6 +26,7 @@ from ablate.options import (
     ExecutorName,
     Home,
     Only,
+    Processes,
     Profile,
     Reports,
     Seeds,
@@ -62,6 +63,7 @@ def run(
         ExecutorName.local
     ),
     slots: Slots = None,
+    processes: Processes = 1,
     retry_failed: Annotated[bool, typer.Option(help="Train diverged Trials again, too.")] = False,
     check: Annotated[bool, typer.Option(help="First prove that each Level changes what it says.")] = True,
     home: Home = DEFAULT_HOME,
@@ -74,7 +76,15 @@ def run(
     from ablate.run import RunOptions, run_study
 
     options = RunOptions(
-        home, reports, tracking_uri, executor.value, slots, retry_failed=retry_failed, check=check, quiet=quiet
+        home,
+        reports,
+        tracking_uri,
+        executor.value,
+        slots,
+        processes,
+        retry_failed=retry_failed,
+        check=check,
+        quiet=quiet,
     )
     raise typer.Exit(run_study(loaded, options))
 

@@ -60,8 +60,8 @@ def estimate(study: Study, finished: Iterable[Record]) -> Estimate:
     if study.trainable != VISION:
         mean = median(r.seconds for r in finished) if finished else None
         basis = _count(finished) if finished else "nothing yet: no Trial of this Trainable has finished here"
-        return Estimate({t.id: mean for t in study.trials}, basis)
-    modelled, guessed = _filled({t.id: training_seconds(t.recipe) for t in study.trials})
+        return Estimate({t.id: mean for t in study.all_trials}, basis)
+    modelled, guessed = _filled({t.id: training_seconds(t.recipe) for t in study.all_trials})
     ratios = []
     for record in finished:
         expected = _known_seconds(record)

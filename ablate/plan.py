@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from rich.console import Group, RenderableType
@@ -84,7 +84,7 @@ def make_plan(study: Study, records: Mapping[str, Record], finished: list[Record
     """Compare a study with what is known of its Trials; ``finished`` are Trials to estimate from."""
     states: dict[str, State] = {t.id: records[t.id].status if t.id in records else "new" for t in study.all_trials}
     left = tuple(to_train(study, records, retry_diverged=False))
-    return Plan(study, states, estimate(replace(study, trials=study.all_trials), finished), slots, left)
+    return Plan(study, states, estimate(study, finished), slots, left)
 
 
 def to_train(study: Study, records: Mapping[str, Record], *, retry_diverged: bool) -> list[Trial]:

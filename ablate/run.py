@@ -45,6 +45,7 @@ class RunOptions:
     tracking_uri: str | None = None
     executor: str = "local"
     slots: int | None = None
+    processes: int = 1
     retry_failed: bool = False
     check: bool = True
     quiet: bool = False
@@ -61,6 +62,7 @@ def run_study(study: Study, options: RunOptions) -> int:
     folder = options.home / "runs" / study.slug / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     try:
         check_places(study, options.home, options.reports)
+        _slots(options)  # a mistake in them is told before anything is read
         with only_driver(study, options.home), RunFolder(folder).driving() as run_folder:
             stop = Stop(run_folder.stop_file)
             with stop_on_signals(stop):
@@ -102,7 +104,7 @@ def plan_study(study: Study, options: RunOptions) -> Plan:
     spool, store = Spool(options.home), MlflowStore(options.tracking_uri)
     records = collect(study, spool, store if store.begun() else None)
     finished = [r for r in records.values() if r.status == "finished"] or spool.finished()
-    return make_plan(study, records, finished, len(plan_slots(options.slots)))
+    return make_plan(study, records, finished, len(plan_slots(options.slots, processes=options.processes)))
 
 
 def check_levels(study: Study, home: Path, console: Console) -> Check:
@@ -175,13 +177,20 @@ def _train(
             make_pack=make_pack,
             executor=executor,
             spool=spool,
-            slots=plan_slots(options.slots),
+            slots=_slots(options),
             observer=choose_display(console, study.metric.name, quiet=options.quiet, in_process=executor.in_process),
             stop=stop,
         )
     finally:
         delivered = delivery.stop(timeout_s=0 if stop.at_once else 30)
     return summary, delivered
+
+
+def _slots(options: RunOptions) -> tuple[Slot, ...]:
+    try:
+        return plan_slots(options.slots, processes=options.processes)
+    except ValueError as error:
+        raise Refused(str(error)) from error
 
 
 def _report(

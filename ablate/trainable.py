@@ -18,6 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+#: How many processes train one Trial on this machine, for a Trainable that can (the built-in one).
+PROCESSES_VARIABLE = "ABLATE_PROCESSES"
+
 
 class Report(Protocol):
     """What a Trainable calls with its measurements."""

@@ -26,6 +26,8 @@ class Slot:
     """Threads that torch and BLAS may use."""
     gpu: str | None = None
     """What CUDA_VISIBLE_DEVICES is set to; None leaves it as it is."""
+    processes: int = 1
+    """That train one Trial together."""
 
 
 def plan_slots(
@@ -44,7 +46,7 @@ def plan_slots(
         raise ValueError(f"{processes} processes to a Trial need as many GPUs, and {len(gpus)} are visible")
     number = count or (len(gpus) or max(cores, processes)) // processes
     threads = max(1, cores // number)
-    return tuple(Slot(f"slot{index}", threads, _gpus_of(index, processes, gpus)) for index in range(number))
+    return tuple(Slot(f"slot{k}", threads, _gpus_of(k, processes, gpus), processes) for k in range(number))
 
 
 def _gpus_of(index: int, processes: int, gpus: Sequence[str]) -> str | None:

@@ -32,7 +32,7 @@ from ablate.tracking.claim import Claim
 from ablate.tracking.environment import environment
 from ablate.tracking.record import Cause
 from ablate.tracking.spool import Spool
-from ablate.trainable import Diverged, Stopped, Trainable
+from ablate.trainable import PROCESSES_VARIABLE, Diverged, Stopped, Trainable
 
 Outcome = Literal["finished", "failed", "interrupted"]
 
@@ -90,8 +90,10 @@ class _Worker:
         self._taught: set[str] = set()
         self.trainable = load_trainable(pack.trainable)
         limit_torch_threads(pack.slot.threads)
+        os.environ[PROCESSES_VARIABLE] = str(pack.slot.processes)
         # Once, at the start: what is loaded is the code of that moment, whatever is committed meanwhile.
-        self.environment = {**environment(), "threads": str(pack.slot.threads)}
+        together = {"processes": str(pack.slot.processes)} if pack.slot.processes > 1 else {}
+        self.environment = {**environment(), "threads": str(pack.slot.threads), **together}
 
     def take(self, trial: Trial) -> Claim | None:
         """Claim a Trial that still needs training."""

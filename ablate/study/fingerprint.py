@@ -104,7 +104,7 @@ def _of_contents(files: list[Path], cache: Path | None) -> str:
 
     about = "".join(f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns};" for p in files)
     stamp = hashlib.sha256(about.encode()).hexdigest()[:16]
-    return _known(f"{files[0].parent}/{files[0].name}", stamp, digest, cache)
+    return digest_kept(f"{files[0].parent}/{files[0].name}", stamp, digest, cache)
 
 
 def _of_folder(root: Path, cache: Path | None) -> str:
@@ -114,10 +114,10 @@ def _of_folder(root: Path, cache: Path | None) -> str:
             listing.update(line.encode(errors="surrogateescape"))
         return listing.hexdigest()[:16]
 
-    return _known(str(root), _stamp(root), digest, cache)
+    return digest_kept(str(root), _stamp(root), digest, cache)
 
 
-def _known(place: str, stamp: str, digest: Callable[[], str], cache: Path | None) -> str:
+def digest_kept(place: str, stamp: str, digest: Callable[[], str], cache: Path | None) -> str:
     """The digest that the cache has of a place under this stamp, or a new one, which is kept."""
     known = _read_cache(cache)
     entry = known.get(place)

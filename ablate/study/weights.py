@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ablate.study.fingerprint import ABSENT, _known
+from ablate.study.fingerprint import ABSENT, digest_kept
 
 STUDY, TRIAL, FILE = "study:", "trial:", "file:"
 #: The field of a Recipe that names its teacher's checkpoint.
@@ -53,6 +53,6 @@ def weights_digest(checkpoint: str, cache: Path | None = None) -> str:
 
     try:
         status = file.stat()
-        return _known(str(file.resolve()), f"{status.st_size}:{status.st_mtime_ns}", digest, cache)
+        return digest_kept(str(file.resolve()), f"{status.st_size}:{status.st_mtime_ns}", digest, cache)
     except OSError:
         return ABSENT

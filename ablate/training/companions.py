@@ -28,14 +28,12 @@ from typing import IO, TYPE_CHECKING, Any
 import torch
 
 from ablate.recipe import Recipe
-from ablate.trainable import Stopped
+from ablate.trainable import PROCESSES_VARIABLE, Stopped
 from ablate.training.world import Disconnected, World
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import TCPStore
 
-#: How many processes train one Trial on this machine.
-PROCESSES_VARIABLE = "ABLATE_PROCESSES"
 #: Set in a companion: rank, number of processes and the port at which they meet.
 _MEMBER_VARIABLE = "ABLATE_MEMBER"
 _TRAINABLE = "ablate.training.vision:train"
