@@ -17,6 +17,7 @@ from ablate.recipe.any_model import AnyModel
 from ablate.recipe.augment import Augment
 from ablate.recipe.data import Data
 from ablate.recipe.distillation import Distillation
+from ablate.recipe.model import Model
 from ablate.recipe.section import JUDGING, NEUTRAL, Off, Section
 from ablate.recipe.training import Compute, Ema, Loss, Optimizer, Schedule
 
@@ -46,10 +47,21 @@ class Recipe(Section):
     def _agreed(self) -> Recipe:
         if self.judge == "ema" and self.ema == "off":
             raise ValueError("judge: ema needs an ema")
+        self._check_student()
         micro, batch = self.schedule.micro_batch, self.schedule.batch_size
         if micro != "off" and micro > batch:
             raise ValueError(f"schedule.micro_batch is {micro}, but a batch has only {batch} images")
         return self
+
+    def _check_student(self) -> None:
+        """Raise ValueError for a distillation head in a model that is known to have none."""
+        if self.distillation == "off" or self.distillation.student != "distillation_head":
+            return
+        readout = self.model.readout.name if isinstance(self.model, Model) else None
+        if readout is None or (":" not in readout and readout != "cls_distilled"):
+            own = "a whole model" if readout is None else f"readout {readout}"
+            head = "distillation.student is distillation_head"
+            raise ValueError(f"{head}: readout cls_distilled has one, {own} has none")
 
     def resolved(self) -> dict[str, Any]:
         """Every value as plain JSON types, in a stable order."""

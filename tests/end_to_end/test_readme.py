@@ -112,3 +112,23 @@ def test_the_readmes_table_is_the_committed_reports(readme):
     assert f"<!-- the table -->\n{table}\n" in readme
     (figure,) = re.findall(r"!\[.*?\]\((reports/.*?\.png)\)", readme)
     assert (ROOT / figure).is_file()
+
+
+def test_the_readmes_teachers_fit_the_starter_study(place, readme):
+    """The block on teachers, put into the starter study, plans a teacher for the Levels that learn from it."""
+    from ruamel.yaml import YAML
+
+    place.ablate("init")
+    yaml = YAML(typ="safe")
+    yaml.version = (1, 2)
+    starter = yaml.load((place.root / "study.yaml").read_text(encoding="utf-8"))
+    told = yaml.load(block(readme, "teachers"))
+    starter["teachers"] = told["teachers"]
+    starter["factors"] |= told["factors"]
+    with (place.root / "study.yaml").open("w") as file:
+        yaml.dump(starter, file)
+    plan = place.plan("study.yaml")
+    needs = {variant["name"] for variant in plan["variants"] if "distillation" in variant["name"]}
+    assert needs == {"distillation=hard", "distillation=token"}
+    (teacher,) = {need for trial in plan["trials"] for need in trial.get("needs", ())}
+    assert [(trial["variant"], trial["id"]) for trial in plan["teachers"]] == [("teacher:convnet", teacher)]
