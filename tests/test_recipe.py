@@ -188,3 +188,37 @@ def test_relative_data_lie_below_the_variable_or_the_working_folder(
     assert location("imagefolder:imagenet") == Path("/data/imagenet")
     assert location("imagefolder:/other") == Path("/other")
     assert location("digits") is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("augment.padding", 4, None),
+        ("augment.randaug", {"increasing": True}, "need operations: timm"),
+        ("augment.randaug", {"operations": "timm", "level": 15.0}, "clipped at max_level, 10"),
+        ("augment.mixing_probability", 0.5, None),
+        ("augment.cutmix_share", 0.7, "needs both mixup and cutmix"),
+        ("augment.cutmix", {"draw": "batch"}, "must be the same"),
+        ("data.mean", [0.5, 0.5], "mean has 2 numbers, but channels is 1"),
+        ("data.test_split", "test", "has no splits of its own"),
+        ("data.train_split", "all", "has no splits of its own"),
+        ("optimizer.options", {"amsgrad": True}, "options are for timm's optimizers"),
+        ("optimizer.name", "adamm", "did you mean 'adam"),
+        ("schedule.micro_batch", 1000, "has only"),
+        ("judge", "ema", "judge: ema needs an ema"),
+        ("distillation", {"teacher": {"checkpoint": "timm"}}, "needs the 'model'"),
+        ("distillation", {"teacher": {"checkpoint": "timm", "model": "CeiT-T"}}, "need a 'model' of timm's"),
+        ("distillation", {"teacher": {"checkpoint": "study:a", "model": "CeiT-T"}}, "leave 'model' out"),
+        ("distillation", {"teacher": {"checkpoint": "study:a"}, "temperature": 4.0}, "temperature is for kind: soft"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(tree: dict[str, Any], field: str, value: Any, message: str | None) -> None:
+    """Each with a sentence that says what is missing; what is possible is not."""
+    section, _, name = field.rpartition(".")
+    owner = tree[section] if section else tree
+    owner[name] = owner[name] | value if isinstance(value, dict) and isinstance(owner.get(name), dict) else value
+    if message is None:
+        Recipe.model_validate(tree)
+        return
+    with pytest.raises(ValidationError, match=message):
+        Recipe.model_validate(tree)

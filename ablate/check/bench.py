@@ -45,7 +45,13 @@ class Bench:
         self._probes: dict[tuple[str, bool], Probe] = {}
 
     def finding(self, variant: Variant, nearest: Variant | None) -> Finding:
-        """Hold a Variant beside the baseline, and beside the Variant nearest to it. Raises `BROKEN` where it fails."""
+        """Hold a Variant beside the baseline, and beside the Variant nearest to it. Raises `BROKEN` where it fails.
+
+        A teacher is held beside nothing, and in order if it can be built and trained.
+        """
+        if variant.is_teacher:
+            taught = self.probe(variant)
+            return Finding("ok", (f"{taught.parameter_count:,} parameters",))
         found = self._held(variant, self._study.baseline, variant.changes)
         if found.status != "ok" or nearest is None:
             return replace(found, beside=nearest.name) if nearest is not None else found

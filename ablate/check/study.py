@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from ablate.check.known import finding_of, key_of, read_known, write_known
 from ablate.check.reach import BEYOND_TWO_UPDATES
 from ablate.study.designs import variant_name
 from ablate.study.fingerprint import ABSENT
+from ablate.study.overrides import differences
 from ablate.study.study import VISION, Study, Variant
 
 #: (checks made, checks to make, Variant that is next).
@@ -49,7 +50,7 @@ def check_study(study: Study, *, cache: Path | None = None, progress: Progress |
 
     Variants of one Level and listed ones are checked, and such others as have a Level that none of these has. One of
     several Levels is held beside the Variant nearest to it, too: beside the baseline a Level that does nothing, or too
-    much, is hidden by the others.
+    much, is hidden by the others. Teachers are built and updated, and held beside nothing: they are as they are.
     ``cache`` is a JSON file that keeps findings, so that a second check takes no time and imports no torch.
     """
     if study.trainable != VISION:
@@ -61,6 +62,7 @@ def check_study(study: Study, *, cache: Path | None = None, progress: Progress |
         chosen, more = _without_data(study, chosen)
         notes += more
     nearest, folders = _nearest(study, chosen), cache and cache.parent / "fingerprints.json"
+    chosen += study.teacher_variants
     keys = {v.name: key_of(study, v, nearest.get(v.name), folders) for v in chosen}
     known = read_known(cache)
     found = {name: finding for name, key in keys.items() if (finding := finding_of(known, key)) is not None}
@@ -77,7 +79,8 @@ def check_study(study: Study, *, cache: Path | None = None, progress: Progress |
     }
     write_known(cache, lasting)
     found |= new
-    findings = [replace(found[v.name], variant=v.name) for v in study.variants if v.name in found]
+    everything = (*study.variants, *study.teacher_variants)
+    findings = [replace(found[v.name], variant=v.name) for v in everything if v.name in found]
     changes = {v.name: v.changes for v in chosen}
     return Check(study.name, study.profile, changes, tuple(findings), skipped, tuple(notes))
 
@@ -100,11 +103,17 @@ def _changed_levels(study: Study, variant: Variant) -> set[tuple[str, str]]:
     return {(f, level) for f, level in variant.levels.items() if level != study.factors[f].reference}
 
 
-def _shown_by_two_updates(chosen: list[Variant]) -> tuple[list[Variant], list[str]]:
+def _only_beyond(fields: Iterable[str]) -> bool:
+    """Whether two updates cannot show what these fields change."""
+
     def beyond(field: str) -> bool:
         return any(field == other or field.startswith(f"{other}.") for other in BEYOND_TWO_UPDATES)
 
-    left = [v.name for v in chosen if v.changes and all(map(beyond, v.changes))]
+    return all(map(beyond, fields))
+
+
+def _shown_by_two_updates(chosen: list[Variant]) -> tuple[list[Variant], list[str]]:
+    left = [v.name for v in chosen if v.changes and _only_beyond(v.changes)]
     reason = f"not checked, since two updates cannot show what they change: {', '.join(left)}"
     return [v for v in chosen if v.name not in left], [reason] if left else []
 
@@ -128,7 +137,8 @@ def _nearest(study: Study, chosen: list[Variant]) -> dict[str, Variant]:
     ladder = sorted(chosen, key=lambda v: changed[v.name])
     nearest: dict[str, Variant] = {}
     for place, variant in enumerate(ladder):
-        found = min(reversed(ladder[:place]), key=lambda other: _distance(variant, other), default=None)
+        told_apart = [o for o in ladder[:place] if not _only_beyond(differences(o.recipe, variant.recipe))]
+        found = min(reversed(told_apart), key=lambda other: _distance(variant, other), default=None)
         if found is not None and _distance(variant, found) < changed[variant.name]:
             nearest[variant.name] = found
     return nearest

@@ -55,7 +55,7 @@ def opened(file: Path | EncodedFile) -> Image.Image:
     """Open an image, reading no more than its header. Raises `DataError` for what is no image of 8 bits a channel."""
     try:
         image = Image.open(file if isinstance(file, Path) else file.open())
-    except (OSError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read the image {file}: {error}") from error
     if image.mode not in _CONVERTIBLE:
         image.close()

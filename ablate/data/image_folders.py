@@ -73,6 +73,9 @@ def _lenient(data: Data) -> bool:
 
 
 def _overlap(one: Path, other: Path) -> bool:
-    """Whether the folders share images by where they lie; links are followed."""
+    """Whether the folders, or classes in them, are the same or lie in one another; links to folders are followed."""
     a, b = one.resolve(), other.resolve()
-    return a.is_relative_to(b) or b.is_relative_to(a)
+    if a.is_relative_to(b) or b.is_relative_to(a):
+        return True
+    classes = [{child.resolve() for child in folder.iterdir() if child.is_dir()} for folder in (a, b)]
+    return bool(classes[0] & classes[1])

@@ -51,7 +51,7 @@ def flat_listing(folder: Path, answers: Path) -> Listing:
     """
     if not answers.is_file():
         raise DataError(f"the images of {folder} lie in no folders of classes, and there is no {answers} to label them")
-    with answers.open(encoding="utf-8", newline="") as file:
+    with answers.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         if not {"ImageId", "PredictionString"} <= set(rows.fieldnames or ()):
             raise DataError(f"{answers} must begin with the line ImageId,PredictionString")

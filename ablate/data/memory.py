@@ -44,19 +44,29 @@ def available_memory(proc: Path = _PROC, cgroup: Path = _CGROUP) -> int:
 
 
 def _limits(proc: Path, cgroup: Path) -> list[int]:
-    """What the process's control groups, and those above them, allow it (version 2, then 1), bytes."""
+    """What the process's control groups, and those above them, still allow it (version 2, then 1), bytes."""
     limits = []
     for line in _text(proc / "self" / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            root, name = cgroup, "memory.max"
+            root, limit, used = cgroup, "memory.max", "memory.current"
         elif "memory" in controllers.split(","):
-            root, name = cgroup / "memory", "memory.limit_in_bytes"
+            root, limit, used = cgroup / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
         else:
             continue
         place = Path(path.lstrip("/"))
-        limits += [_text(root / folder / name).strip() for folder in (place, *place.parents)]
-    return [int(limit) for limit in limits if limit.isdigit()]
+        limits += [_left(root / folder, limit, used) for folder in (place, *place.parents)]
+    return [limit for limit in limits if limit is not None]
+
+
+def _left(group: Path, limit: str, used: str) -> int | None:
+    """What a control group's limit leaves, with the files that it could forget; None where it has no limit."""
+    allowed = _text(group / limit).strip()
+    if not allowed.isdigit():
+        return None
+    stat = dict(line.split(maxsplit=1) for line in _text(group / "memory.stat").splitlines() if " " in line)
+    taken = int(_text(group / used).strip() or 0) - int(stat.get("inactive_file", 0))
+    return max(0, int(allowed) - max(0, taken))
 
 
 def _text(path: Path) -> str:

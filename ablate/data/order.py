@@ -39,7 +39,8 @@ def repeated(order: Tensor, batch_size: int, repeats: int) -> tuple[Tensor, Tens
 
     Positions and numbers of repeats, both (N // batch_size * batch_size,), so that an epoch has as many updates as
     without repeats and sees a share of the images (DeiT's `RASampler`, arXiv 2012.12877, section 5.4). Within a batch
-    all images come once before one comes again: neighbours, which MixUp pairs, are then different images.
+    all images come once before one comes again: neighbours, which MixUp pairs, are then different images, as long as
+    ``batch_size >= 2 * repeats``.
     """
     used = len(order) // batch_size * batch_size
     positions = order.repeat_interleave(repeats)[:used].view(-1, batch_size)

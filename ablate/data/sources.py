@@ -81,11 +81,6 @@ def class_names(data: Data) -> list[str]:
 
 
 def _source(data: Data) -> Source:
-    if data.test_split is not None and data.test_fraction:
-        raise DataError(
-            f"data.test_split is {data.test_split} and data.test_fraction {data.test_fraction}: test images are the "
-            "source's own, or held out of those for training; set one to null or 0"
-        )
     if data.kind in PACKAGED:
         return _packaged(data)
     if not data.kind.startswith("cifar") and data.channels not in (1, 3):
@@ -95,11 +90,6 @@ def _source(data: Data) -> Source:
 
 
 def _packaged(data: Data) -> Source:
-    if data.train_split != "train" or data.test_split is not None:
-        raise DataError(
-            f"{data.source} has no splits of its own: leave data.train_split at train and data.test_split at null, "
-            "and hold test images out with data.test_fraction"
-        )
     if data.evaluate_on == "test" and data.test_fraction == 0:
         raise DataError(
             f"data.evaluate_on is test, but data.test_fraction is 0 and {data.source} has no test split of its own"

@@ -61,6 +61,8 @@ def _check_splits(data: Data) -> None:
     for name in ("train_split", "test_split"):
         if any(sign in (getattr(data, name) or "") for sign in "[+"):
             raise DataError(f"data.{name} must be a whole split; a share is held out by test_fraction or val_fraction")
+        if data.test_split is not None and (getattr(data, name) or "").lower() == "all":
+            raise DataError(f"data.{name} is {getattr(data, name)}, which is every split, the other one's images too")
     if data.train_split == data.test_split:
         raise DataError(f"data.train_split and data.test_split are both {data.train_split}: test images must be others")
 
@@ -71,7 +73,7 @@ def _split(data: Data, split: str, classes: list[str] | None) -> Split:
     reader = _reader(data, split)
     images: Bytes
     if data.kind == "hfds":
-        images, labels, stamp = _Rows(reader, where), _labels_of_rows(reader), str(reader.dataset._fingerprint)
+        images, labels, stamp = _Rows(reader, where), _labels_of_rows(reader, where), str(reader.dataset._fingerprint)
     else:
         images = _packed(data, reader, split)
         labels, stamp = images.labels, images.path.name
@@ -137,6 +139,12 @@ class _Rows:
         return f"image {position} of {self._where}"
 
 
-def _labels_of_rows(reader: Any) -> NDArray[np.int64]:
+def _labels_of_rows(reader: Any, where: str) -> NDArray[np.int64]:
     """Without the images, which would all be read."""
-    return np.array(reader.dataset.select_columns(reader.label_key)[:][reader.label_key], dtype=np.int64)
+    labels = reader.dataset.select_columns(reader.label_key)[:][reader.label_key]
+    try:
+        return np.array(labels, dtype=np.int64)
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"the column {reader.label_key!r} of {where} does not hold the numbers of classes: {error}"
+        ) from error

@@ -84,6 +84,10 @@ class RandAugment(Section):
         timm_alone = (self.increasing, self.noise != 0, self.max_level != 10.0, self.resampling != "random")
         if self.operations != "timm" and any(timm_alone):
             raise ValueError("increasing, noise, max_level and resampling need operations: timm")
+        if self.operations == "timm" and self.level > self.max_level:
+            raise ValueError(
+                f"level is {self.level:g}, and is clipped at max_level, {self.max_level:g}: raise that, too"
+            )
         return self
 
 

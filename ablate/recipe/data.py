@@ -62,8 +62,22 @@ class Data(Section):
     """How: the mean over areas (big_vision), or PIL's antialiased `bilinear` or `bicubic` (torchvision, timm). Images
     that lie in memory all of one size are resized bilinearly where this says `area`."""
     faulty: Annotated[Literal["error", "skip"], NEUTRAL] = "error"
-    """An image that cannot be read, or a class without images: an error before training, or left out, counted
-    (`skipped_images`) and listed (`artifacts/skipped.txt`)."""
+    """An image that cannot be read, or a class without images: an error when it is met (a class at the start), or left
+    out before the start, counted (`skipped_images`) and listed (`artifacts/skipped.txt`)."""
+
+    @model_validator(mode="after")
+    def _explicit_splits(self) -> Data:
+        if self.kind in ("digits", "mnist5k") and (self.train_split != "train" or self.test_split is not None):
+            raise ValueError(
+                f"{self.source} has no splits of its own: leave train_split at train and test_split at null, and hold "
+                "test images out with test_fraction"
+            )
+        if self.test_split is not None and self.test_fraction:
+            raise ValueError(
+                f"test_split is {self.test_split} and test_fraction {self.test_fraction}: test images are the source's "
+                "own, or held out of those for training; set one to null or 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _per_channel(self) -> Data:

@@ -60,6 +60,13 @@ class Distillation(Section):
     """Divides both logits where the kind is `soft`."""
     weight: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     """Share of the teacher's term in the loss; the labels' has the rest (DeiT .5 for hard, .1 for soft)."""
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Distillation:
+        if self.kind == "hard" and self.temperature != 3.0:
+            raise ValueError("temperature is for kind: soft; a hard decision has none")
+        return self
+
     student: Literal["class_head", "distillation_head"] = "class_head"
     """Which of the model's heads learns from the teacher: that which learns from the labels, or one of its own, which
     the readout `cls_distilled` has."""

@@ -60,6 +60,12 @@ class Optimizer(Section):
     clip_norm: Annotated[float, Field(gt=0.0)] | Off
     """Largest global norm of the gradient, or `off`."""
 
+    @model_validator(mode="after")
+    def _options_of_timms(self) -> Optimizer:
+        if self.name == ADAMW and self.options:
+            raise ValueError("options are for timm's optimizers; those of adamw are fields of their own")
+        return self
+
     def __hash__(self) -> int:
         return hash(self.model_dump_json())  # `options` is a dict, which has no hash of its own
 
@@ -79,7 +85,8 @@ class Schedule(Section):
     """Images per update; the last incomplete batch of an epoch is dropped."""
     micro_batch: Annotated[Annotated[int, Field(gt=0)] | Off, NEUTRAL] = "off"
     """Images that go through the model at a time; their gradients are added up to that of the batch. `off`: all of
-    them. The update is the same but for rounding, except with BatchNorm, which then normalises by micro-batch."""
+    them. The update is the same but for rounding, except with BatchNorm, which then normalises by micro-batch, and with
+    layers that draw by other means than torch's, or with images in another dimension than the first."""
     warmup_steps: Annotated[int, Field(ge=0)] | None = None
     """Linear warm-up, in updates. Give this or `warmup_epochs`."""
     warmup_epochs: Annotated[float, Field(ge=0.0)] | None = None
@@ -123,13 +130,14 @@ class Ema(Section):
 
 
 class Compute(Section):
-    """How numbers are computed, as far as it changes their last digits."""
+    """How numbers are computed, as far as it may change their last digits."""
 
     tf32: Annotated[bool, NEUTRAL] = False
     """Matrix products and convolutions in float32 may round their factors to TF32, on GPUs that have it."""
     compile: Annotated[bool, NEUTRAL] = False
-    """Compile the model with `torch.compile`."""
+    """Compile the model with `torch.compile`. A model that draws runs uncompiled where batches are cut."""
     channels_last: Annotated[bool, NEUTRAL] = False
     """Images and convolutions in channels-last memory format."""
     checkpoint_activations: Annotated[bool, NEUTRAL] = False
-    """Compute each block's activations again in the backward pass instead of keeping them."""
+    """Compute each block's activations again in the backward pass instead of keeping them. Blocks with batch norms are
+    then compiled in pieces only."""

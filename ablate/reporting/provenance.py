@@ -19,8 +19,9 @@ def provenance(study: Study, records: Mapping[str, Record]) -> dict[str, str]:
         facts["selection"] = study.selection
     facts["data fingerprint"] = _values([r.data_fingerprint for r in known] or [study.data_fingerprint])
     facts["attempts"] = _values([str(r.attempts) for r in known]) if any(r.attempts > 1 for r in known) else ""
-    for key in sorted({key for record in known for key in record.environment}):
-        facts[key] = _values([record.environment.get(key, "unknown") for record in known])
+    trained = [record for record in known if record.cause != "teacher"]  # the others never ran
+    for key in sorted({key for record in trained for key in record.environment}):
+        facts[key] = _values([record.environment.get(key, "unknown") for record in trained])
     return {key: value for key, value in facts.items() if value}
 
 

@@ -92,7 +92,7 @@ def _expectation(detail: ErrorDetails) -> str:
     if kind == "string_pattern_mismatch":
         return f"must be {_PATTERNS[context['pattern']]}"
     if kind == "too_short":
-        what = "list" if context["field_type"] == "List" else "mapping"
+        what = "list" if context["field_type"] in ("List", "Tuple") else "mapping"
         return f"must be a {what} with at least {context['min_length']} entry"
     return detail["msg"].replace("Input should be ", "must be ").replace("a valid ", "")
 

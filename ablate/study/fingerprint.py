@@ -32,7 +32,7 @@ def fingerprint(source: str, location: Path | None, cache: Path | None = None) -
     place to the same size is not noticed. Of ImageNet, Kaggle's labels count by their content. A data set of Hugging
     Face has fingerprints of its own, unless it is a folder.
 
-    ``cache`` is a JSON file that keeps a folder's digest as long as no folder down to two levels changes its
+    ``cache`` is a JSON file that keeps an image folder's digest as long as no folder down to two levels changes its
     modification time, so with it no file changed in place is noticed; delete the cache then. Of CIFAR and the labels,
     each file's size and time count.
     """
@@ -48,7 +48,8 @@ def fingerprint(source: str, location: Path | None, cache: Path | None = None) -
         return ABSENT
     if kind == "imagenet":
         return _of_imagenet(folder.resolve(), cache)
-    return _of_folder(folder.resolve(), cache)
+    # Shards are few, and written anew in place without a trace in their folder's times.
+    return _of_folder(folder.resolve(), cache if kind == "imagefolder" else None)
 
 
 def _of_package(package: str, file: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -35,6 +36,18 @@ def tensor_float_32(*, allowed: bool) -> Iterator[None]:
     finally:
         for backend, value in zip(backends, before, strict=True):
             backend.allow_tf32 = value
+
+
+def compiler() -> Callable[[Any], Any]:
+    """`torch.compile`, such that a Trial does not depend on those that its process has trained before.
+
+    torch keeps eight compiled forms of a function, and runs further ones uncompiled without a word; so what it kept is
+    dropped. Compiled layers draw from torch's own generator, as uncompiled ones do.
+    """
+    import torch._dynamo as dynamo  # seconds, for those alone who compile
+
+    dynamo.reset()
+    return functools.partial(torch.compile, options={"fallback_random": True})
 
 
 def seed_generator(device: torch.device, seed: int) -> None:

@@ -60,7 +60,7 @@ def evaluate(
     loss_of = make_loss(loss.model_copy(update={"label_smoothing": 0.0}))
     columns: list[tuple[torch.Tensor, ...]] = []
     model.eval()
-    with torch.inference_mode():
+    with torch.no_grad():  # what a model keeps from here, a table say, may be used in training
         for batch in batches:
             with precision:
                 logits_BK = model(batch.images)

@@ -94,13 +94,17 @@ class FactoryOptimiser:
         self._optimizer.load_state_dict(state["optimizer"])
 
 
+#: Decided elsewhere, or of no use to a training: it minimises, step by step, outside of graphs.
+_NOT_OPTIONS = ("self", "params", "lr", "weight_decay", "maximize", "differentiable", "capturable")
+
+
 def _arguments(settings: Optimizer) -> dict[str, Any]:
     """What the optimizer is made with beside groups and rate. Raises ValueError for an option that it does not take."""
     info = get_optimizer_info(settings.name)
     kind: Any = info.opt_class
     parameters = inspect.signature(kind.__init__).parameters
     decided = _decided(settings, parameters)
-    free = [name for name in parameters if name not in ("self", "params", "lr", "weight_decay", *decided)]
+    free = [name for name in parameters if name not in (*_NOT_OPTIONS, *decided)]
     arguments: dict[str, Any] = {}
     if info.has_betas and info.has_momentum:
         arguments["momentum"] = settings.beta1

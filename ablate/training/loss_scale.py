@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from ablate.trainable import Diverged
+
 #: As in `torch.amp.GradScaler`.
 _FIRST, _GROWTH, _BACKOFF, _INTERVAL = 2.0**16, 2.0, 0.5, 2000
+#: A gradient that overflows at this factor is not too large for float16, it is not finite at all.
+_SMALLEST = 2.0**-14
 
 
 class LossScale:
@@ -21,9 +25,13 @@ class LossScale:
         self._good = 0
 
     def after(self, *, overflowed: bool) -> None:
-        """Adapt the factor to what became of an update's gradient."""
+        """Adapt the factor to what became of an update's gradient. Raises `Diverged` where no factor would help."""
         if not self.active:
             return
+        if overflowed and self.factor <= _SMALLEST:
+            raise Diverged(
+                f"the gradient is not finite, although the loss was multiplied by no more than {self.factor:g}"
+            )
         self._good = 0 if overflowed else self._good + 1
         if overflowed:
             self.factor *= _BACKOFF

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from ablate.data.batches import Batch
@@ -36,6 +37,7 @@ class Objective:
         self._loss = make_loss(recipe.loss)
         self._distillation = recipe.distillation
         self._teacher = teacher
+        self._channels_last = recipe.compute.channels_last
         self._forward: Callable[[Tensor], Any] = model
         if self._two_heads:
             if getattr(model, "distilled_head", None) is None:
@@ -54,8 +56,9 @@ class Objective:
 
     def __call__(self, batch: Batch, precision: AbstractContextManager[object]) -> Tensor:
         """Run the model, which is in training, in the Recipe's precision."""
+        images = batch.images.contiguous(memory_format=torch.channels_last) if self._channels_last else batch.images
         with precision:
-            output = self._forward(batch.images)
+            output = self._forward(images)
         of_labels, of_teacher = output if self._two_heads else (output, output)
         losses = self._loss(of_labels, batch.targets)
         if self._distillation == "off" or self._teacher is None:

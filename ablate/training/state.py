@@ -51,6 +51,10 @@ class Progress:
     """Over the updates of this epoch, of the mean loss of each batch."""
     norm_sum: float = 0.0
     """Over the updates of this epoch, of the gradient's norm before clipping."""
+    norms: int = 0
+    """Updates of this epoch whose gradient was finite, and which were therefore made."""
+    skipped: int = 0
+    """Updates of the whole training that were not made, as their gradient overflowed in float16."""
     train_loss: float = float("nan")
     """Mean loss over the last finished epoch."""
     micro_batch: int | None = None
@@ -60,7 +64,7 @@ class Progress:
 
     def after_epoch(self, train_loss: float) -> Progress:
         """At the start of the next epoch, the present one having had this mean loss."""
-        return replace(self, epoch=self.epoch + 1, step=0, loss_sum=0.0, norm_sum=0.0, train_loss=train_loss)
+        return replace(self, epoch=self.epoch + 1, step=0, loss_sum=0.0, norm_sum=0.0, norms=0, train_loss=train_loss)
 
 
 class Checkpoint:

@@ -27,19 +27,21 @@ from ablate.training.teacher_weights import trained_model
 _AT_ONCE = 256
 """Images for which a teacher is asked in one go where its answers are kept."""
 _STAND_IN_SIDE = 16
+_KEPT_BYTES = 2**30
+"""Answers of more than this are not kept: they would take the model's own memory."""
 
 
 def make_teacher(recipe: Recipe, train_set: ImageSet, folder: Path, device: torch.device) -> Teaches | None:
     """The teacher of a Recipe, ready to be asked, or None where it has none; in the Recipe's precision.
 
-    Where training images look the same in every epoch, all are shown to it now, and it is not kept. Raises ValueError
-    as `load_teacher` does.
+    Where training images look the same in every epoch, and its answers are not too many, all are shown to it now, and
+    it is not kept. Raises ValueError as `load_teacher` does.
     """
     if recipe.distillation == "off":
         return None
     precision = forward_precision(recipe.precision, device)
     teacher = load_teacher(recipe.distillation.teacher, recipe.data, folder, device, precision)
-    if not caches(recipe.augment):
+    if not caches(recipe.augment) or 4 * len(train_set) * recipe.data.classes > _KEPT_BYTES:
         return teacher
     return KeptLogits(teacher, eval_batches(train_set, recipe.data, _AT_ONCE, device))
 

@@ -144,14 +144,14 @@ def clip_and_step(
 ) -> Tensor:
     """Bound the gradient's global norm, where the Recipe does, and step; the norm before it was bounded.
 
-    In float16, a gradient that overflowed makes no step, and its norm counts as zero.
+    In float16, a gradient that overflowed makes no step, and its norm is not finite.
     """
     norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if scale is not None and scale.active:
         overflowed = not math.isfinite(norm.item())
         scale.after(overflowed=overflowed)
         if overflowed:
-            return torch.zeros_like(norm)
+            return norm
     if settings.clip_norm != "off":
         torch.nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, norm)
     optimiser.step(rate)

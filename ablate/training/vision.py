@@ -28,7 +28,7 @@ from ablate.trainable import Diverged, Report, Stopped
 from ablate.training.artifacts import write_artifacts
 from ablate.training.companions import joined_world
 from ablate.training.costs import MEASURED, Costs, weight_norm
-from ablate.training.device import default_device, forward_precision, tensor_float_32
+from ablate.training.device import compiler, default_device, forward_precision, tensor_float_32
 from ablate.training.ema import Average
 from ablate.training.energy import energy_meter
 from ablate.training.evaluation import Evaluation, evaluate
@@ -60,8 +60,9 @@ def train(recipe: Recipe | Mapping[str, Any], seed: int, report: Report, folder:
 
     Reports after every epoch, counted from 1: ``train_loss``, ``top1``, ``top5`` (percent), ``loss``, ``learning_rate``
     (of the last update), ``gradient_norm`` (mean, before clipping), ``weight_norm``, ``images_per_second`` (not for an
-    epoch that was resumed after its last update), what `Costs` measures, and ``micro_batch`` once memory ran out. With
-    an EMA, ``ema_top1``, ``ema_top5`` and ``ema_loss`` are those of the averaged weights.
+    epoch that was resumed after its last update), what `Costs` measures, ``micro_batch`` once memory ran out, and
+    ``skipped_updates`` so far in float16. With an EMA, ``ema_top1``, ``ema_top5`` and ``ema_loss`` are those of the
+    averaged weights.
     Leaves ``artifacts/per_example.npz`` and ``artifacts/weights.pt`` in ``folder``, with an EMA those of its weights as
     ``ema_...`` beside them, and returns the final metrics with ``parameters``, ``steps`` and the Trial's costs.
 
@@ -133,7 +134,7 @@ class _Training:
         objective = Objective(self.model, recipe, teacher)
         images = (recipe.data.channels, recipe.data.image_size, recipe.data.image_size)
         if recipe.compute.compile:
-            objective.compile(torch.compile)
+            objective.compile(compiler())
         micro = recipe.schedule.micro_batch
         asked = None if micro == "off" else max(1, micro // world.size)
         return Gradient(
@@ -169,10 +170,10 @@ class _Training:
                 "train_loss": progress.loss_sum / self.epoch_steps,
                 **_metrics(evaluations),
                 "learning_rate": self.rate_of((progress.epoch + 1) * self.epoch_steps - 1),
-                "gradient_norm": progress.norm_sum / self.epoch_steps,
+                "gradient_norm": progress.norm_sum / max(1, progress.norms),
                 "weight_norm": weight_norm(self.parameters).item(),
                 **self.costs.row(),
-                **self.reduced(),
+                **self.incidents(),
             }
             if pace is not None:
                 row["images_per_second"] = pace
@@ -191,7 +192,7 @@ class _Training:
             "steps": float(epochs * self.epoch_steps),
             **({"skipped_images": float(len(self.splits.skipped))} if self.recipe.data.faulty == "skip" else {}),
             **self.costs.final(),
-            **self.reduced(),
+            **self.incidents(),
         }
 
     def train_epoch(self) -> float | None:
@@ -203,7 +204,7 @@ class _Training:
             progress.step += 1
             stopping = self.world.any(self.report.stop_requested)
             ended = progress.step == self.epoch_steps
-            if stopping or self.checkpoint.due or ended or len(unread) == _LOOK_EVERY[self.device.type]:
+            if stopping or self.saving or ended or len(unread) == _LOOK_EVERY[self.device.type]:
                 self.read(unread)
                 self.pause(stopping=stopping)
         images = (progress.step - done_before) * self.recipe.schedule.batch_size
@@ -233,17 +234,26 @@ class _Training:
                     f"at learning rate {rate:.3g}"
                 )
             progress.loss_sum += value
-            progress.norm_sum += norm.item()
+            made = math.isfinite(norm.item())
+            progress.norms += made
+            progress.skipped += not made
+            progress.norm_sum += norm.item() if made else 0.0
         unread.clear()
 
-    def reduced(self) -> dict[str, float]:
-        """The images that go through the model at a time, where memory ran out."""
-        size = self.progress.micro_batch
-        return {} if size is None else {"micro_batch": float(size * self.world.size)}
+    def incidents(self) -> dict[str, float]:
+        """Images that go through the model at a time, where memory ran out; updates that float16 left out so far."""
+        size, skipped = self.progress.micro_batch, self.progress.skipped
+        reduced = {} if size is None else {"micro_batch": float(size * self.world.size)}
+        return reduced | ({"skipped_updates": float(skipped)} if self.scale.active else {})
+
+    @property
+    def saving(self) -> bool:
+        """Whether a checkpoint is due here: the first process alone writes it."""
+        return self.world.rank == 0 and self.checkpoint.due
 
     def pause(self, *, stopping: bool) -> None:
         """Write a checkpoint where one is due or a stop was requested; raise `Stopped` for the latter."""
-        if (stopping or self.checkpoint.due) and self.world.rank == 0:
+        if self.saving or (stopping and self.world.rank == 0):
             self.progress.spent = self.costs.spent()
             self.checkpoint.save(self.progress)
         if stopping:

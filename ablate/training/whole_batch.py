@@ -52,6 +52,7 @@ _OF_SIZE = {
     _aten.randint.default: 1,
     _aten.randint.low: 2,
     _aten.randn.default: 0,
+    _aten.normal.float_float: 2,
 }
 #: What they draw has no rows that belong to images.
 _FOR_NO_IMAGE = {_aten.randperm.default}

@@ -40,7 +40,7 @@ Epoch = Callable[[int], Iterator[tuple[Tensor, Tensor]]]
 AUGMENT = Augment(
     crop=InceptionCrop(min_area=0.08, max_aspect=4 / 3, draw="area", resampling="bicubic"),
     flip=True,
-    randaug=RandAugment(layers=2, level=10, probability=1.0),
+    randaug=RandAugment(layers=2, level=10, probability=1.0, operations="timm", resampling="bicubic"),
     mixup="off",
 )
 

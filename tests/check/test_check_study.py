@@ -62,9 +62,10 @@ def _text(check: Check) -> str:
     [
         ("ceit", 16),
         ("deepvit", 4),
-        ("deit", 7),
+        ("deit", 17 + 2),  # two teachers
         ("families", 10),
         ("mixers", 10),
+        ("mlp-mixer", 8),
         ("simplevit", 14),
         ("vit", 14),
         ("vit-to-ceit", 12),
@@ -105,6 +106,30 @@ def test_a_dead_rung_of_a_ladder_is_found(study: MakeStudy, upwards: bool) -> No
     assert note.startswith(f"beside {findings[0].variant}, the Variant nearest to it: ")
     assert "readout 'gap' has no token of its own" in note
     assert [d.name for d in findings[1].problems if d.aspect == "field"] == ["model.position_covers"]
+
+
+def test_what_two_updates_cannot_show_is_no_level_without_effect(study: MakeStudy) -> None:
+    """A rung that is only judged by the average is held beside the baseline alone; by itself it is not checked."""
+    smooth, judged = {"loss.label_smoothing": 0.1}, {"ema": {"decay": 0.9}, "judge": "ema"}
+    factors = {"smoothing": {"some": smooth}, "average": {"on": judged}}
+    rungs = _ladder({"smoothing": "some"}, {"smoothing": "some", "average": "on"}, {"average": "on"})
+    check = check_study(study(factors, **rungs))
+    assert [(f.variant, f.status, f.beside) for f in check.findings] == [("1", "ok", ""), ("2", "ok", "")]
+    assert check.notes == ("not checked, since two updates cannot show what they change: 3",)
+
+
+@pytest.mark.parametrize(
+    ("model", "status"),
+    [("timm/vit_tiny_patch16_224", "ok"), ({"name": "timm/convnext_atto", "dims": [3, 5]}, "cannot be built")],
+)
+def test_a_teacher_is_built_before_anything_trains(study: MakeStudy, model: Any, status: str) -> None:
+    """One that cannot be built is found like a Variant that cannot, by its name; it is held beside nothing."""
+    if status == "ok":
+        model = {"dim": 32}
+    distillation = {"distillation": {"teacher": {"checkpoint": "study:big"}}}
+    made = study({"teacher": {"big": distillation}}, teachers={"big": {"base": {"model": model}}})
+    findings = {f.variant: f.status for f in check_study(made).findings}
+    assert findings == {"teacher=big": "ok", "teacher:big": status}
 
 
 def test_a_leak_is_found_behind_a_level_that_may_change_it(

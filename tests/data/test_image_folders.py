@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pydantic import ValidationError
 
 from ablate.data import sources
 from ablate.data.errors import DataError
@@ -73,8 +74,8 @@ def test_no_split_stands_in_for_another(place):
         sources.load(of(f"imagefolder:{place}", test_split=None))
     with pytest.raises(DataError, match=r"no folder .*dev \(data\.test_split\); .* holds test, train, val"):
         sources.load(of(f"imagefolder:{place}", test_split="dev"))
-    with pytest.raises(DataError, match=r"test_split is val and data\.test_fraction 0\.1"):
-        sources.load(of(f"imagefolder:{place}", test_fraction=0.1))
+    with pytest.raises(ValidationError, match=r"test_split is val and test_fraction 0\.1"):
+        Data.model_validate(of(f"imagefolder:{place}").model_dump() | {"test_fraction": 0.1})
 
 
 def test_test_can_be_carved_out_of_a_folder(place):
@@ -94,6 +95,14 @@ def test_train_and_test_may_not_share_a_folder(place, other):
     (place / "link").symlink_to(place / "train")
     with pytest.raises(DataError, match="are one folder, or one in the other"):
         sources.load(of(f"imagefolder:{place}", test_split=other))
+
+
+def test_train_and_test_may_not_share_a_class_by_a_link(place):
+    """A class of the test split that is a link to one for training is the same images under another name."""
+    (place / "test" / "n02").rename(place / "away")
+    (place / "test" / "n02").symlink_to(place / "train" / "n02")
+    with pytest.raises(DataError, match="are one folder, or one in the other"):
+        sources.load(of(f"imagefolder:{place}", test_split="test"))
 
 
 def kaggle(place: Path, below: str) -> Path:

@@ -90,6 +90,9 @@ def test_memory_is_the_least_that_anyone_allows(tmp_path):
     (cgroup / "job" / "memory.max").write_text("max\n")
     (cgroup / "memory.max").write_text("3000\n")
     assert available_memory(tmp_path / "proc", cgroup) == 3000
+    (cgroup / "memory.current").write_text("2500\n")
+    (cgroup / "memory.stat").write_text("anon 1800\ninactive_file 700\n")
+    assert available_memory(tmp_path / "proc", cgroup) == 3000 - (2500 - 700)
     assert available_memory(tmp_path / "nowhere", cgroup) == 0
 
 

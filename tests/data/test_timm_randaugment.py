@@ -51,11 +51,12 @@ def test_levels_are_normal_and_clipped():
     assert (low == 0).mean() == pytest.approx(norm.cdf(-0.25), abs=4 * 0.5 / COUNT**0.5)
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(10.0, 10.0), (20.0, 15.0)])
-def test_the_level_is_clipped_without_noise_too(limit, expected):
-    """As in timm, a level above 10 needs `max_level`."""
-    _, levels = drawn(level=15.0, max_level=limit)
-    assert (levels == expected).all()
+def test_a_level_beyond_the_clip_is_no_level():
+    """timm clips it silently; here a Recipe must raise the limit, too, and then gets what it says."""
+    with pytest.raises(ValueError, match="level is 15, and is clipped at max_level, 10"):
+        drawn(level=15.0)
+    _, levels = drawn(level=15.0, max_level=20.0)
+    assert (levels == 15.0).all()
 
 
 def test_signs_and_resampling_are_even(monkeypatch):

@@ -198,6 +198,7 @@ def test_hugging_face_is_not_asked_over_the_network(rows, monkeypatch):
         ({"train_split": "train[:50%]"}, "train_split must be a whole split"),
         ({"test_split": "train+test"}, "test_split must be a whole split"),
         ({"test_split": "dev"}, "cannot read the split 'dev'"),
+        ({"train_split": "all"}, "train_split is all, which is every split"),
         ({"classes": 4}, "classes is 4, but .* has 3"),
         ({"channels": 2}, r"must be 1 \(gray\) or 3 \(RGB\) for hfds"),
     ],
@@ -206,6 +207,18 @@ def test_the_impossible_is_refused(rows, changes, message):
     """What cannot be is one DataError that names the field."""
     with pytest.raises(DataError, match=message):
         sources.load(of(f"hfds/{rows}", **changes))
+
+
+def test_labels_that_are_no_numbers_are_told(rows, monkeypatch):
+    """A column of words is a DataError that names it."""
+    import datasets
+
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
+    for split in ("train", "test"):
+        table = {"image": [{"bytes": encoded(gray), "path": None} for gray in range(3)], "label": ["ant", "bee", "cat"]}
+        datasets.Dataset.from_dict(table, features=features).to_parquet(rows / f"{split}.parquet")
+    with pytest.raises(DataError, match=r"the column .label. .* does not hold the numbers of classes"):
+        sources.load(of(f"hfds/{rows}"))
 
 
 class Builder:

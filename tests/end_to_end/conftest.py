@@ -53,6 +53,13 @@ class Done:
 class Place:
     """A working folder."""
 
+    @staticmethod
+    def timeless(record):
+        """A Record's final metrics without those that measure the machine."""
+        from ablate.training.vision import TIMING_METRICS
+
+        return {name: value for name, value in record.metrics.items() if name not in TIMING_METRICS}
+
     def __init__(self, root):
         self.root = root
         self.started = []

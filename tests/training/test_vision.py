@@ -272,3 +272,110 @@ def test_a_divergence_read_late_names_the_first_update(
     monkeypatch.setattr(TrainBatches, "epoch", poisoned)
     with pytest.raises(Diverged, match="became nan in epoch 1 at step 7 of 21"):
         train(recipe, 0, journal, tmp_path)
+
+
+def test_float16_trains_and_tells_what_it_left_out(
+    make_recipe: Callable[..., Recipe], journal: Any, tmp_path: Path
+) -> None:
+    """With its loss scaled a small model learns in float16 as in float32, to 1 % of the loss; no update is skipped."""
+    losses = {}
+    for precision in ("float32", "float16"):
+        recipe = make_recipe(precision=precision, schedule__epochs=1, model__dropout=0.0)
+        metrics = train(recipe, 0, journal, tmp_path / precision)
+        losses[precision] = metrics["train_loss"]
+    assert metrics["skipped_updates"] == journal.rows[1]["skipped_updates"] == 0.0
+    assert losses["float16"] == pytest.approx(losses["float32"], rel=0.01)
+
+
+def test_a_gradient_that_is_never_finite_is_a_divergence_in_float16(
+    make_recipe: Callable[..., Recipe], journal: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Updates are left out and the scale halved for a while, and then the Trial is given up with that reason."""
+    true = vision.clip_and_step
+
+    def spoilt(parameters: Any, *rest: Any) -> Any:
+        parameters[0].grad.fill_(float("nan"))
+        return true(parameters, *rest)
+
+    monkeypatch.setattr(vision, "clip_and_step", spoilt)
+    with pytest.raises(Diverged, match="the gradient is not finite"):
+        train(make_recipe(precision="float16", schedule__epochs=5), 0, journal, tmp_path)
+    assert journal.rows[1]["skipped_updates"] == 21
+    assert journal.rows[1]["gradient_norm"] == 0.0
+
+
+@pytest.mark.slow
+def test_a_compiled_training_does_not_depend_on_those_before_it(
+    make_recipe: Callable[..., Recipe], make_journal: Callable[..., Any], tmp_path: Path, monkeypatch: Any
+) -> None:
+    """The tenth model in a process is compiled as the first is, and draws what it would uncompiled.
+
+    torch keeps eight compiled forms of a function; here a compiler that only counts makes them.
+    """
+    import torch._dynamo as dynamo
+
+    graphs = []
+
+    def counting(graph: Any, inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    def compiler() -> Any:
+        dynamo.reset()
+        return lambda function: torch.compile(function, backend=counting)
+
+    made = vision.compiler()
+    assert made.keywords == {"options": {"fallback_random": True}}
+    monkeypatch.setattr(vision, "compiler", compiler)
+    plain = train(make_recipe(schedule__epochs=1), 0, make_journal(), tmp_path / "plain")
+    for number in range(10):
+        recipe = make_recipe(schedule__epochs=1, model__dim=16 + 4 * number, compute={"compile": True})
+        metrics = train(recipe, 0, make_journal(), tmp_path / str(number))
+        if number == 0:
+            assert metrics["train_loss"] == pytest.approx(plain["train_loss"], rel=1e-5)
+        assert len(graphs) > number
+
+
+def test_channels_last_changes_rounding_alone(
+    make_recipe: Callable[..., Recipe], make_journal: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Images go through the model in that format, and the loss of an epoch is the same to 1e-4."""
+    seen = []
+    losses = []
+    for channels_last in (False, True):
+        stem = {"name": "image_to_tokens", "kernel": 3, "stride": 1, "conv_channels": 8, "patch_size": 1}
+        recipe = make_recipe(schedule__epochs=1, model__stem=stem, compute={"channels_last": channels_last})
+        training = vision._Training(
+            recipe, 0, make_journal(), tmp_path / str(channels_last), torch.device("cpu"), World()
+        )
+        training.model.stem.register_forward_pre_hook(
+            lambda _, inputs: seen.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
+        )
+        batch = next(training.batches.epoch(0))
+        losses.append(training.update(batch, 0)[0].item())
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert seen[-1]
+
+
+def test_a_table_made_in_the_first_evaluation_can_be_trained_with(
+    make_recipe: Callable[..., Recipe], make_journal: Callable[..., Any], tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Stopped behind the last update of an epoch, a Trial evaluates first; what a model keeps from that is of use."""
+    from ablate.models.vision_transformer import VisionTransformer
+
+    true = VisionTransformer.forward_heads
+
+    def keeping(self: Any, images: Any) -> Any:
+        if not hasattr(self, "table"):
+            self.table = torch.ones(1)
+        return tuple(logits * self.table for logits in true(self, images))
+
+    monkeypatch.setattr(VisionTransformer, "forward_heads", keeping)
+    recipe = make_recipe(schedule__epochs=2)
+    from ablate.trainable import Stopped
+
+    with pytest.raises(Stopped):
+        train(recipe, 0, make_journal(20), tmp_path)
+    resumed = make_journal()
+    train(recipe, 0, resumed, tmp_path)
+    assert list(resumed.rows) == [1, 2]
