@@ -40,8 +40,6 @@ def make_optimiser(model: nn.Module, settings: Optimizer, peak: float) -> Optimi
         from ablate.training.factory_optimiser import FactoryOptimiser
 
         return FactoryOptimiser(model, settings, peak)
-    if settings.options:
-        raise ValueError(f"optimizer 'adamw' takes no options, so not {min(settings.options)!r}")
     return AdamW(model, settings)
 
 

@@ -51,16 +51,16 @@ class Progress:
     """Over the updates of this epoch, of the mean loss of each batch."""
     norm_sum: float = 0.0
     """Over the updates of this epoch, of the gradient's norm before clipping."""
-    norms: int = 0
-    """Updates of this epoch whose gradient was finite, and which were therefore made."""
-    skipped: int = 0
-    """Updates of the whole training that were not made, as their gradient overflowed in float16."""
     train_loss: float = float("nan")
     """Mean loss over the last finished epoch."""
     micro_batch: int | None = None
     """Images that go through the model at a time since memory ran out; None where it never did."""
     spent: dict[str, float] = field(default_factory=dict)
     """What the training has cost so far (`ablate.training.costs.Costs.spent`)."""
+    norms: int = 0
+    """Updates of this epoch whose gradient was finite, and which were therefore made."""
+    skipped: int = 0
+    """Updates of the whole training that were not made, as their gradient overflowed in float16."""
 
     def after_epoch(self, train_loss: float) -> Progress:
         """At the start of the next epoch, the present one having had this mean loss."""
