@@ -59,9 +59,14 @@ def imagenet_root(location: Path) -> Path:
     return kaggle if kaggle.is_dir() and not (location / "train").is_dir() else location
 
 
+def data_path(path: str) -> Path:
+    """A path as studies write it: a relative one starts at `$ABLATE_DATA`, or at the working folder without that."""
+    return Path(os.environ.get("ABLATE_DATA", "."), path)
+
+
 def named(source: str) -> Path:
     """What a source of one of timm's readers calls, as a path: `wds/PATH` starts at `$ABLATE_DATA` if relative."""
-    return Path(os.environ.get("ABLATE_DATA", "."), source.partition("/")[2])
+    return data_path(source.partition("/")[2])
 
 
 def tfds_folder(source: str) -> Path:

@@ -12,8 +12,9 @@ from ablate.study.study import Study, Trial
 from ablate.study.weights import weights_file
 from ablate.tracking.disk import Lock
 from ablate.tracking.results import bring_weights, collect_ids
-from ablate.tracking.spool import WEIGHTS, Spool
+from ablate.tracking.spool import Spool
 from ablate.tracking.store import Store, StoreUnavailable
+from ablate.trainable import WEIGHTS
 
 _RELATIVE = "a relative path starts at $ABLATE_DATA, or here where that is not set"
 

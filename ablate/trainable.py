@@ -18,6 +18,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+#: In the folder of a Trial that needs others: ``needs/<id>/recipe.json``, the resolved Recipe of such a one, and
+#: ``needs/<id>/weights.pt``, its final weights.
+NEEDS, RECIPE = "needs", "recipe.json"
+#: Among the artifacts of a Trial of the built-in trainer: its final weights.
+WEIGHTS = "weights.pt"
 #: How many processes train one Trial on this machine, for a Trainable that can (the built-in one).
 PROCESSES_VARIABLE = "ABLATE_PROCESSES"
 

@@ -21,9 +21,9 @@ from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.record import Record
 from ablate.tracking.spool import Spool
 from ablate.tracking.store import StoreUnavailable
+from ablate.trainable import WEIGHTS
 from ablate.wording import nearest
 
-WEIGHTS = "weights.pt"
 #: So many letters of a Trial's id name it to people.
 SHORT = 12
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")

@@ -19,7 +19,8 @@ from ablate.run import FAILED, MISTAKE, OK, RunOptions, plan_study, run_study
 from ablate.study.load import load_study
 from ablate.study.study import Study
 from ablate.tracking.record import Record
-from ablate.tracking.spool import WEIGHTS, Spool
+from ablate.tracking.spool import Spool
+from ablate.trainable import WEIGHTS
 
 TINY = Path(__file__).parent / "end_to_end" / "tiny.yaml"
 SECTIONS = """\

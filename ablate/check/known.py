@@ -13,6 +13,7 @@ from typing import Any
 
 from ablate.check.finding import Finding
 from ablate.recipe import Data
+from ablate.remembered import read_json
 from ablate.study.fingerprint import fingerprint
 from ablate.study.identity import digest, engine_revision, without_paths
 from ablate.study.study import ResolvedRecipe, Study, Variant
@@ -62,17 +63,6 @@ def sources_digest() -> str:
     return content.hexdigest()
 
 
-def read_known(path: Path | None) -> dict[str, Any]:
-    """Key -> finding as JSON; nothing where the file is missing or torn: it only saves time."""
-    if path is None:
-        return {}
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
 def finding_of(known: Mapping[str, Any], key: str) -> Finding | None:
     """The finding under a key, or None where there is none that can be read."""
     try:
@@ -87,6 +77,6 @@ def write_known(path: Path | None, new: Mapping[str, Finding]) -> None:
         return
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        entries = read_known(path) | {key: finding.as_json() for key, finding in new.items()}
+        entries = read_json(path) | {key: finding.as_json() for key, finding in new.items()}
         kept = dict(list(entries.items())[-_KEPT:])
         write_atomically(path, json.dumps(kept, ensure_ascii=False))

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ablate.check.bench import BROKEN, Bench, broken
 from ablate.check.finding import Finding
-from ablate.check.known import finding_of, key_of, read_known, write_known
+from ablate.check.known import finding_of, key_of, write_known
 from ablate.check.reach import BEYOND_TWO_UPDATES
+from ablate.remembered import read_json
 from ablate.study.designs import variant_name
 from ablate.study.fingerprint import ABSENT
 from ablate.study.overrides import differences
@@ -64,7 +65,7 @@ def check_study(study: Study, *, cache: Path | None = None, progress: Progress |
     nearest, folders = _nearest(study, chosen), cache and cache.parent / "fingerprints.json"
     chosen += study.teacher_variants
     keys = {v.name: key_of(study, v, nearest.get(v.name), folders) for v in chosen}
-    known = read_known(cache)
+    known = read_json(cache)
     found = {name: finding for name, key in keys.items() if (finding := finding_of(known, key)) is not None}
     left = [v for v in chosen if v.name not in found]
     new = _probed(study, left, nearest, progress) if left else {}

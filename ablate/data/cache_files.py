@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from ablate.data.errors import DataError
 from ablate.places import cache_folder
@@ -52,20 +50,3 @@ def stamp_of(paths: Sequence[Path]) -> str:
         except OSError:
             digest.update(f"{path}\0\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """What was written there; nothing where it is missing or torn."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Replace the file at once, or leave it where it cannot be written: it only saves time."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with contextlib.suppress(OSError):
-        temporary.write_text(json.dumps(content), encoding="utf-8")
-        temporary.replace(path)

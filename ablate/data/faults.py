@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ablate.data.cache_files import alone, cache_file, read_json, write_json
+from ablate.data.cache_files import alone, cache_file
 from ablate.data.errors import DataError
 from ablate.data.files import opened
 from ablate.data.parts import Files, chosen
 from ablate.data.pools import Pool, Source, in_files
 from ablate.recipe import Data
+from ablate.remembered import read_json, write_json
 
 _AT_ONCE = 4096
 """Images that wait to be tried."""

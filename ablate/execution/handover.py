@@ -17,9 +17,8 @@ from pathlib import Path
 from ablate.study.study import Trial
 from ablate.tracking.disk import write_atomically
 from ablate.tracking.record import Record
-from ablate.tracking.spool import WEIGHTS, Spool
-
-NEEDS = "needs"
+from ablate.tracking.spool import Spool
+from ablate.trainable import NEEDS, RECIPE, WEIGHTS
 
 
 def hand_over(trial: Trial, spool: Spool, folder: Path) -> None:
@@ -35,7 +34,7 @@ def hand_over(trial: Trial, spool: Spool, folder: Path) -> None:
             raise FileNotFoundError(f"its teacher, Trial {need}, has left no {WEIGHTS}")
         place = folder / NEEDS / need
         place.mkdir(parents=True, exist_ok=True)
-        write_atomically(place / "recipe.json", json.dumps(dict(record.recipe), ensure_ascii=False))
+        write_atomically(place / RECIPE, json.dumps(dict(record.recipe), ensure_ascii=False))
         _place(weights, place / WEIGHTS)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from ablate.places import data_path
 from ablate.recipe.section import NEUTRAL, Section
 
 SOURCE_PATTERN = r"^(digits|mnist5k|(imagefolder|imagenet|cifar10|cifar100):.+|(hfds|wds|tfds)/.+)$"
@@ -99,4 +99,4 @@ class Data(Section):
         kind, _, path = self.source.partition(":")
         if kind not in ("imagefolder", "imagenet", "cifar10", "cifar100"):
             return None
-        return Path(os.environ.get("ABLATE_DATA", "."), path)
+        return data_path(path)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib
 import importlib.util
-import json
 import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from ablate.places import CIFAR, LABELS_OF_VAL, cifar_files, imagenet_root, named, tfds_folder
+from ablate.remembered import read_json, write_json
 
 #: Sources that a package ships, and the file in it that holds them.
 PACKAGED = {
@@ -120,13 +118,13 @@ def _of_folder(root: Path, cache: Path | None) -> str:
 
 def digest_kept(place: str, stamp: str, digest: Callable[[], str], cache: Path | None) -> str:
     """The digest that the cache has of a place under this stamp, or a new one, which is kept."""
-    known = _read_cache(cache)
+    known = read_json(cache)
     entry = known.get(place)
     if isinstance(entry, dict) and entry.get("stamp") == stamp and isinstance(entry.get("digest"), str):
         return str(entry["digest"])
     found = digest()
     if cache is not None and cache.parent.is_dir():
-        _write_cache(cache, known | {place: {"stamp": stamp, "digest": found}})
+        write_json(cache, known | {place: {"stamp": stamp, "digest": found}})
     return found
 
 
@@ -150,20 +148,3 @@ def _stamp(root: Path) -> str:
     folders += sorted(p for f in folders[1:] for p in f.iterdir() if p.is_dir())
     times = "".join(f"{p.relative_to(root)}:{p.stat().st_mtime_ns};" for p in folders)
     return hashlib.sha256(times.encode(errors="surrogateescape")).hexdigest()[:16]
-
-
-def _read_cache(cache: Path | None) -> dict[str, Any]:
-    if cache is None or not cache.is_file():
-        return {}
-    try:
-        known = json.loads(cache.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # torn by a crash: it only saves time, and is written anew
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _write_cache(cache: Path, known: dict[str, Any]) -> None:
-    temporary = cache.with_suffix(f".{os.getpid()}.tmp")
-    with contextlib.suppress(OSError):  # read-only or full: it only saves time
-        temporary.write_text(json.dumps(known), encoding="utf-8")
-        temporary.replace(cache)

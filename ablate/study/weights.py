@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ablate.places import data_path
 from ablate.study.fingerprint import ABSENT, digest_kept
 
 STUDY, TRIAL, FILE = "study:", "trial:", "file:"
@@ -35,7 +35,7 @@ def weights_file(checkpoint: str) -> Path | None:
     """
     if not checkpoint.startswith(FILE):
         return None
-    return Path(os.environ.get("ABLATE_DATA", "."), checkpoint.removeprefix(FILE))
+    return data_path(checkpoint.removeprefix(FILE))
 
 
 def weights_digest(checkpoint: str, cache: Path | None = None) -> str:

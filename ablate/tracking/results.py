@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ablate.study.study import Study
 from ablate.tracking.record import Record
-from ablate.tracking.spool import WEIGHTS, Spool
+from ablate.tracking.spool import Spool
 from ablate.tracking.store import Store, StoreUnavailable
+from ablate.trainable import WEIGHTS
 
 _logger = logging.getLogger(__name__)
 

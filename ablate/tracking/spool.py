@@ -29,8 +29,6 @@ from ablate.tracking.disk import Lock, is_held, set_aside, write_atomically
 from ablate.tracking.record import Record, Row
 
 _ABOUT, _LOCK = "trial.json", "lock"
-#: The artifact that others learn from.
-WEIGHTS = "weights.pt"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from ablate.trainable import WEIGHTS
 from ablate.training.ema import Average
 from ablate.training.evaluation import Evaluation
 from ablate.training.state import archive, write_durably
@@ -28,10 +29,10 @@ def write_artifacts(
     folder.mkdir(exist_ok=True)
     for prefix, evaluation in evaluations.items():
         write_durably(folder / f"{prefix}per_example.npz", _per_example(evaluation))
-    write_durably(folder / "weights.pt", archive(model.state_dict()))
+    write_durably(folder / WEIGHTS, archive(model.state_dict()))
     if average is not None:
         with average.applied_to(model):
-            write_durably(folder / "ema_weights.pt", archive(model.state_dict()))
+            write_durably(folder / f"ema_{WEIGHTS}", archive(model.state_dict()))
     if skipped:
         write_durably(folder / "skipped.txt", "".join(f"{name}\n" for name in skipped).encode())
 

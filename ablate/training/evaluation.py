@@ -13,7 +13,7 @@ from torch import nn
 
 from ablate.data.batches import Batch
 from ablate.recipe import Loss
-from ablate.training.loss import make_loss
+from ablate.training.loss import make_evaluation_loss
 from ablate.training.world import World
 
 
@@ -57,7 +57,7 @@ def evaluate(
     ``loss`` is that of the training; labels are not smoothed here. The processes of a ``world`` each have batches of
     their own, one after the other, and all get the whole.
     """
-    loss_of = make_loss(loss.model_copy(update={"label_smoothing": 0.0}))
+    loss_of = make_evaluation_loss(loss)
     columns: list[tuple[torch.Tensor, ...]] = []
     model.eval()
     with torch.no_grad():  # what a model keeps from here, a table say, may be used in training

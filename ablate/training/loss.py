@@ -25,6 +25,11 @@ def make_loss(settings: Loss) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda logits_BK, targets_BK: loss(logits_BK, (1.0 - share) * targets_BK + share / targets_BK.shape[1])
 
 
+def make_evaluation_loss(settings: Loss) -> Callable[[Tensor, Tensor], Tensor]:
+    """The same kind of loss against the labels as they are, not smoothed."""
+    return make_loss(settings.model_copy(update={"label_smoothing": 0.0}))
+
+
 def cross_entropy(logits_BK: Tensor, targets_BK: Tensor) -> Tensor:
     """Softmax cross-entropy of each image against soft targets: shape (B,), in nats and float32.
 

@@ -19,7 +19,7 @@ from ablate.models.build import make_model
 from ablate.models.vision_transformer import count_parameters
 from ablate.recipe import Data, Model, Recipe
 from ablate.training.device import forward_precision
-from ablate.training.loss import make_loss
+from ablate.training.loss import make_evaluation_loss
 from ablate.training.module_tree import module_tree
 from ablate.training.objective import Objective
 from ablate.training.optimiser import make_optimiser
@@ -194,7 +194,7 @@ def _made(
     parameters, rate = list(model.parameters()), _peak_rate(recipe)
     optimiser = make_optimiser(model, recipe.optimizer, rate)
     gradient = Gradient(Objective(model, recipe, _teacher(recipe)), precision, seed, len(batch.images))
-    loss_of = make_loss(recipe.loss.model_copy(update={"label_smoothing": 0.0}))
+    loss_of = make_evaluation_loss(recipe.loss)
 
     def step() -> float:
         return clip_and_step(parameters, optimiser, recipe.optimizer, rate).item()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +14,12 @@ from torch import Tensor, nn
 
 from ablate.models.build import build
 from ablate.models.resize import at_image_size
+from ablate.places import data_path
 from ablate.recipe import Data, Model, Recipe, Teacher, WholeModel
 from ablate.timm_source import takes
+from ablate.trainable import NEEDS, RECIPE, WEIGHTS
 from ablate.wording import listing
 
-NEEDS, RECIPE, WEIGHTS = "needs", "recipe.json", "weights.pt"
 #: Under which names files of weights have them, beside other things; the first that is there counts.
 _UNDER = ("model", "state_dict", "model_ema")
 _WRAPPER = "module."  # DataParallel and DistributedDataParallel put it before all names
@@ -35,7 +35,7 @@ def trained_model(settings: Teacher, data: Data, folder: Path) -> tuple[nn.Modul
     if kind == "trial":
         return _of_trial(settings, data, folder / NEEDS / where)
     if kind == "file":
-        return _of_file(settings, data, Path(os.environ.get("ABLATE_DATA", "."), where))
+        return _of_file(settings, data, data_path(where))
     if kind == "timm":
         return _of_timm(settings, data)
     raise ValueError(f"teacher {settings.checkpoint} is not resolved to a Trial yet")

@@ -15,8 +15,9 @@ from ablate.tracking.live import LiveDelivery
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.record import Record
 from ablate.tracking.results import bring_weights, collect, collect_ids
-from ablate.tracking.spool import WEIGHTS, Spool
+from ablate.tracking.spool import Spool
 from ablate.tracking.store import places
+from ablate.trainable import WEIGHTS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
