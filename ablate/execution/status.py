@@ -25,6 +25,10 @@ class JobStatus:
     """The last step that earlier attempts had reported."""
     trained: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+    host: str = ""
+    """The machine on which it runs."""
+    stopped: str = ""
+    """Why it ended before its list did, as `StopWatch.reason`; empty if it did not."""
 
 
 def write_status(path: Path, status: JobStatus) -> None:
