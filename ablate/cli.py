@@ -17,12 +17,15 @@ import typer
 from rich.console import Console
 
 from ablate import __version__
-from ablate.cli_tools import attention, init, model, schema, ui
+from ablate.cli_steering import cancel, logs, retry, status
+from ablate.cli_tools import attention, doctor, init, model, schema, ui
 from ablate.mistake import mistake
 from ablate.options import (
     DEFAULT_HOME,
     DEFAULT_REPORTS,
+    Detach,
     DeviceName,
+    Executor,
     ExecutorName,
     Home,
     Only,
@@ -32,8 +35,10 @@ from ablate.options import (
     Seeds,
     Sets,
     Slots,
+    SlurmFields,
     StudyPath,
     Tracking,
+    TrialsPerGpu,
     Utilisation,
 )
 from ablate.study.errors import StudyError
@@ -42,6 +47,8 @@ from ablate.study.study import Study
 if TYPE_CHECKING:
     from ablate.gpu_cost import StudyCost
     from ablate.plan import Plan
+    from ablate.settings import Settings
+    from ablate.settings_schema import TrialsPerGpu as TrialsOnGpu
 
 app = typer.Typer(
     help="Ablation studies of vision models: a YAML file in, tables with honest statistics out.",
@@ -59,11 +66,12 @@ def run(
     only: Only = None,
     seeds: Seeds = None,
     sets: Sets = None,
-    executor: Annotated[ExecutorName, typer.Option(help="local: processes of their own; debug: this process.")] = (
-        ExecutorName.local
-    ),
+    executor: Executor = ExecutorName.local,
     slots: Slots = None,
-    processes: Processes = 1,
+    processes: Processes = None,
+    trials_per_gpu: TrialsPerGpu = None,
+    slurm: SlurmFields = None,
+    detach: Detach = False,
     retry_failed: Annotated[bool, typer.Option(help="Train diverged Trials again, too.")] = False,
     check: Annotated[bool, typer.Option(help="First prove that each Level changes what it says.")] = True,
     home: Home = DEFAULT_HOME,
@@ -82,6 +90,9 @@ def run(
         executor.value,
         slots,
         processes,
+        trials_per_gpu=_per_gpu(trials_per_gpu),
+        settings=_settings(loaded, slurm),
+        detach=detach,
         retry_failed=retry_failed,
         check=check,
         quiet=quiet,
@@ -173,7 +184,7 @@ def check(
     raise typer.Exit(2 if found.failed else 0)
 
 
-for verb in (model, attention, schema, init, ui):
+for verb in (status, logs, cancel, retry, doctor, model, attention, schema, init, ui):
     app.command()(verb)
 
 
@@ -202,6 +213,23 @@ def _load(
         return load_study(path, profile, only=only or (), seeds=seeds, sets=sets or (), cache=cache)
     except StudyError as error:
         mistake(str(error))
+
+
+def _settings(study: Study, overrides: list[str] | None) -> Settings:
+    from ablate.settings import load_settings
+
+    try:
+        return load_settings(study.path.parent, overrides or ())
+    except StudyError as error:
+        mistake(str(error))
+
+
+def _per_gpu(text: str | None) -> TrialsOnGpu:
+    if text is None or text == "auto":
+        return "auto" if text else None
+    if not text.isdecimal() or int(text) < 1:
+        mistake(f"--trials-per-gpu takes a number from 1, or auto, not {text!r}")
+    return int(text)
 
 
 def _cost(planned: Plan, device: str, utilisation: float | None, home: Path) -> StudyCost:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from ablate.mistake import mistake
-from ablate.options import DEFAULT_HOME, Home, ShowName, Tracking
+from ablate.options import DEFAULT_HOME, Home, ShowName, SlurmFields, Tracking
 
 
 def model(
@@ -117,3 +117,35 @@ def ui(
         raise typer.Exit(serve(tracking_uri, port))
     except NoRuns as error:
         mistake(str(error))
+
+
+def doctor(
+    study: Annotated[
+        Path | None,
+        typer.Argument(metavar="[STUDY]", help="Whose project's settings count; else the working folder's."),
+    ] = None,
+    slurm: SlurmFields = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Start a tiny job on a node as well.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    home: Home = DEFAULT_HOME,
+    tracking_uri: Tracking = None,
+) -> None:
+    """Examine this machine, its cluster and the tracking store, and say in plain words what is wrong."""
+    from ablate.doctor import examine
+    from ablate.doctor.finding import Subject
+    from ablate.doctor.rendering import as_json as plain
+    from ablate.doctor.rendering import failed, render_findings
+    from ablate.settings import load_settings
+    from ablate.study.errors import StudyError
+
+    try:
+        settings = load_settings(study.parent if study else None, slurm or ())
+    except StudyError as error:
+        mistake(str(error))
+    with Console(stderr=True).status("examining this machine"):
+        found = list(examine(Subject(home, settings, tracking_uri), deep=deep))
+    if as_json:
+        typer.echo(json.dumps(plain(found), indent=2, ensure_ascii=False))
+    else:
+        Console().print(render_findings(found))
+    raise typer.Exit(1 if failed(found) else 0)

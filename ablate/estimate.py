@@ -6,9 +6,10 @@ measured times.
 
 from __future__ import annotations
 
+import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,10 +62,12 @@ def estimate(study: Study, finished: Iterable[Record]) -> Estimate:
         mean = median(r.seconds for r in finished) if finished else None
         basis = _count(finished) if finished else "nothing yet: no Trial of this Trainable has finished here"
         return Estimate({t.id: mean for t in study.all_trials}, basis)
-    modelled, guessed = _filled({t.id: training_seconds(t.recipe) for t in study.all_trials})
+    known: dict[str, float | None] = {}
+    """Recipe, as text -> its training's time: a Variant's Trials share one, and so do their Records."""
+    modelled, guessed = _filled({t.id: _remembered(training_seconds, t.recipe, known) for t in study.all_trials})
     ratios = []
     for record in finished:
-        expected = _known_seconds(record)
+        expected = _remembered(_known_seconds, record.recipe, known)
         if expected:
             ratios.append(record.seconds / expected)
     scale = median(ratios) if ratios else 1.0
@@ -79,10 +82,19 @@ def estimate(study: Study, finished: Iterable[Record]) -> Estimate:
     return Estimate({i: own.get(i, None if s is None else s * scale) for i, s in modelled.items()}, basis)
 
 
-def _known_seconds(record: Record) -> float | None:
+def _remembered(
+    seconds: Callable[[Mapping[str, Any]], float | None], recipe: Mapping[str, Any], known: dict[str, float | None]
+) -> float | None:
+    text = json.dumps(recipe)
+    if text not in known:
+        known[text] = seconds(recipe)
+    return known[text]
+
+
+def _known_seconds(resolved: Mapping[str, Any]) -> float | None:
     """As `training_seconds`; None also for a Recipe of another study that is none here, for want of its parts."""
     try:
-        return training_seconds(record.recipe)
+        return training_seconds(resolved)
     except ValueError:
         return None
 

@@ -30,8 +30,26 @@ Slots = Annotated[
     typer.Option(min=1, help="Trials trained side by side; else one per GPU, or one per core.", show_default=False),
 ]
 Processes = Annotated[
-    int, typer.Option(min=1, help="Processes that train each Trial together, on as many GPUs or cores of this machine.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes that train each Trial together, on as many GPUs or cores of this machine; else one.",
+        show_default=False,
+    ),
 ]
+TrialsPerGpu = Annotated[
+    str | None,
+    typer.Option(metavar="N|auto", help="Trials that share a GPU; auto: as many as its memory has room for."),
+]
+SlurmFields = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slurm",
+        metavar="FIELD=VALUE",
+        help="What a job asks of Slurm, over the settings: partition=a100, gpus=2, time=4h. Repeatable.",
+    ),
+]
+Detach = Annotated[bool, typer.Option("--detach", help="With --executor slurm: submit, and leave.")]
 DeviceName = Annotated[
     str | None,
     typer.Option("--device", metavar="NAME", help="Print the cost on this kind of GPU, too: h100, a100, v100, ..."),
@@ -50,6 +68,7 @@ class ExecutorName(StrEnum):
 
     local = "local"
     debug = "debug"
+    slurm = "slurm"
 
 
 class ShowName(StrEnum):
@@ -58,3 +77,8 @@ class ShowName(StrEnum):
     attention = "attention"
     features = "features"
     both = "both"
+
+
+Executor = Annotated[
+    ExecutorName, typer.Option(help="local: processes of their own; debug: this process; slurm: jobs of a cluster.")
+]

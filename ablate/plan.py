@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -87,9 +87,12 @@ def make_plan(study: Study, records: Mapping[str, Record], finished: list[Record
     return Plan(study, states, estimate(study, finished), slots, left)
 
 
-def to_train(study: Study, records: Mapping[str, Record], *, retry_diverged: bool) -> list[Trial]:
+def to_train(
+    study: Study, records: Mapping[str, Record], *, retry_diverged: bool, only: Collection[str] | None = None
+) -> list[Trial]:
     """Trials without a result, those that others need first. A divergence is one: the same Recipe would diverge again,
-    and so would those have no teacher again that were to learn from it.
+    and so would those have no teacher again that were to learn from it. With ``only``, those of these ids that have
+    not finished, however they ended.
     """
     trials = {trial.id: trial for trial in study.all_trials}
 
@@ -102,7 +105,10 @@ def to_train(study: Study, records: Mapping[str, Record], *, retry_diverged: boo
         return record.cause == "diverged"
 
     finished = {trial_id for trial_id, record in records.items() if record.status == "finished"}
-    return [trial for trial in trials.values() if trial.id not in finished and not failed_for_good(trial.id)]
+    unfinished = [trial for trial in trials.values() if trial.id not in finished]
+    if only is not None:
+        return [trial for trial in unfinished if trial.id in only]
+    return [trial for trial in unfinished if not failed_for_good(trial.id)]
 
 
 _COUNTS = ("new", "begun", "finished", "failed")
@@ -116,9 +122,11 @@ def render_plan(plan: Plan) -> RenderableType:
     headings = ("Variant", "changes against the baseline", *(["needs"] if needs else []), *_COUNTS)
     for heading in headings:
         table.add_column(heading, justify="right" if heading in _COUNTS else "left", overflow="fold")
+    of_variant: dict[str, list[State]] = {}
+    for trial in (*study.teachers, *study.trials):
+        of_variant.setdefault(trial.variant, []).append(plan.states[trial.id])
     for variant in (*study.teacher_variants, *study.variants):
-        own = [trial for trial in (*study.teachers, *study.trials) if trial.variant == variant.name]
-        states: list[str] = [plan.states[trial.id] for trial in own]
+        states = of_variant.get(variant.name, [])
         changes = [f"{field}: {brief(a)} → {brief(b)}" for field, (a, b) in variant.changes.items()]
         begun = states.count("running") + states.count("interrupted")
         counts = (states.count("new"), begun, states.count("finished"), states.count("failed"))

@@ -5,20 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from ablate.execution.slots import plan_slots
+from ablate.executing import SLURM, Execution, check_executor, local_slots
 from ablate.plan import Plan, make_plan, to_train
 from ablate.refusals import Refused, check_places, check_teachers, only_driver
-from ablate.study.study import Study, Trial
+from ablate.run_options import RunOptions
+from ablate.study.study import Study
 from ablate.tracking.delivery import Delivery, DeliveryReport
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.record import Record
@@ -28,27 +27,10 @@ from ablate.tracking.spool import Spool
 if TYPE_CHECKING:
     from ablate.check import Check
     from ablate.execution.progress import RunSummary
-    from ablate.execution.run_folder import RunFolder
-    from ablate.execution.slots import Slot
-    from ablate.execution.stopping import Stop
     from ablate.reporting.report import Report
 
+__all__ = ["RunOptions", "check_levels", "plan_study", "report_study", "run_study"]
 OK, FAILED, MISTAKE = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Where things lie, and how Trials are trained. None of it decides an outcome."""
-
-    home: Path
-    reports: Path
-    tracking_uri: str | None = None
-    executor: str = "local"
-    slots: int | None = None
-    processes: int = 1
-    retry_failed: bool = False
-    check: bool = True
-    quiet: bool = False
 
 
 def run_study(study: Study, options: RunOptions) -> int:
@@ -62,28 +44,30 @@ def run_study(study: Study, options: RunOptions) -> int:
     folder = options.home / "runs" / study.slug / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     try:
         check_places(study, options.home, options.reports)
-        _slots(options)  # a mistake in them is told before anything is read
+        check_executor(study, options)  # a mistake there is told before anything is read
         with only_driver(study, options.home), RunFolder(folder).driving() as run_folder:
-            stop = Stop(run_folder.stop_file)
+            # On a cluster jobs go on when nobody watches them: there is no file that would stop them.
+            stop = Stop(None if options.executor == SLURM else run_folder.stop_file)
             with stop_on_signals(stop):
                 there = store if store.begun() else None
                 known = collect(study, spool, there)
-                left = to_train(study, known, retry_diverged=options.retry_failed)
+                left = to_train(study, known, retry_diverged=options.retry_failed, only=options.retry)
                 check_teachers(study, left, spool, there)
                 if options.check and left:
                     _refuse_what_levels_do_not_say(study, options, console)
-                summary, delivered = _train(study, left, known, run_folder, spool, store, options, console, stop)
-                if not stop.at_once:
+                execution = Execution(study, options, spool, store, run_folder, stop, console)
+                summary, delivered = execution.train(left, known)
+                if not options.detach and not stop.at_once:
                     records = spool.records(trial.id for trial in study.all_trials)
                     _report(study, records, options, Delivery(store, spool, study), delivered, console)
-        if summary.complete and not summary.failed:
-            shutil.rmtree(folder, ignore_errors=True)  # logs and pickles; they are kept where something went wrong
+            execution.tidy(summary)
     except Refused as refusal:
         _say(str(refusal))
         return MISTAKE
     except (OSError, ExecutionError) as error:
         _say(f"{type(error).__name__}: {error}" if isinstance(error, OSError) else str(error))
-    return _last_line(study, spool, summary)
+    code = _last_line(study, spool, summary)
+    return OK if options.detach and summary is not None else code
 
 
 def report_study(study: Study, options: RunOptions) -> int:
@@ -104,7 +88,7 @@ def plan_study(study: Study, options: RunOptions) -> Plan:
     spool, store = Spool(options.home), MlflowStore(options.tracking_uri)
     records = collect(study, spool, store if store.begun() else None)
     finished = [r for r in records.values() if r.status == "finished"] or spool.finished()
-    return make_plan(study, records, finished, len(plan_slots(options.slots, processes=options.processes)))
+    return make_plan(study, records, finished, len(local_slots(options, records)))
 
 
 def check_levels(study: Study, home: Path, console: Console) -> Check:
@@ -130,67 +114,6 @@ def _refuse_what_levels_do_not_say(study: Study, options: RunOptions, console: C
             f"{study.path}: a Level does not do what it says, and nothing was trained; `ablate check` with the same "
             "options shows all of it, and --no-check trains all the same"
         )
-
-
-def _train(
-    study: Study,
-    left: Sequence[Trial],
-    known: Mapping[str, Record],
-    run_folder: RunFolder,
-    spool: Spool,
-    store: MlflowStore,
-    options: RunOptions,
-    console: Console,
-    stop: Stop,
-) -> tuple[RunSummary, DeliveryReport]:
-    """Train the Trials that are left side by side while a thread delivers; where there is nothing to train, deliver."""
-    from ablate.execution.display import choose_display
-    from ablate.execution.executors import make_executor
-    from ablate.execution.pack import Pack
-    from ablate.execution.progress import RunSummary
-    from ablate.execution.scheduler import run_trials
-    from ablate.tracking.live import LiveDelivery
-
-    if not left:
-        nothing = RunSummary(trained=(), reused=(), failed=(), interrupted=(), waiting=())
-        return nothing, Delivery(store, spool, study).deliver_all(known.values())
-    executor, ids = make_executor(options.executor, run_folder.jobs), {trial.id for trial in left}
-
-    def make_pack(trials: tuple[Trial, ...], slot: Slot) -> Pack:
-        return Pack(
-            trials=trials,
-            trainable=study.trainable,
-            metric=study.metric.name,
-            data_fingerprint=study.data_fingerprint,
-            spool=spool.root.absolute(),
-            run=run_folder.path,
-            slot=slot,
-            import_paths=(study.path.parent.absolute(),),
-        )
-
-    delivery = LiveDelivery(store, spool, study)
-    delivery.start()
-    try:
-        summary = run_trials(
-            # Finished ones are passed as well, to be counted; a divergence that stands is not.
-            [t for t in study.all_trials if t.id in ids or known[t.id].status == "finished"],
-            make_pack=make_pack,
-            executor=executor,
-            spool=spool,
-            slots=_slots(options),
-            observer=choose_display(console, study.metric.name, quiet=options.quiet, in_process=executor.in_process),
-            stop=stop,
-        )
-    finally:
-        delivered = delivery.stop(timeout_s=0 if stop.at_once else 30)
-    return summary, delivered
-
-
-def _slots(options: RunOptions) -> tuple[Slot, ...]:
-    try:
-        return plan_slots(options.slots, processes=options.processes)
-    except ValueError as error:
-        raise Refused(str(error)) from error
 
 
 def _report(

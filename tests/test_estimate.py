@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ablate.estimate import held_out_images, training_images, training_seconds
+from ablate.estimate import estimate, held_out_images, training_images, training_seconds
 from ablate.recipe import Recipe
+from ablate.study.load import load_study
+from ablate.study.study import VISION
+from ablate.tracking.record import Record
 
 MODEL: dict[str, Any] = {
     "dim": 16,
@@ -116,3 +120,19 @@ def test_unknown_data_has_no_estimate() -> None:
     """Nor has a model without a formula."""
     assert training_seconds(recipe({"source": "wds/nowhere"}).resolved()) is None
     assert training_seconds(recipe(model="timm/vit_tiny_patch16_224").resolved()) is None
+
+
+def test_a_recipe_is_looked_at_once_for_all_of_its_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many seeds and Records it has; each Trial keeps its own measured time, the others are scaled by them."""
+    study = load_study(Path(__file__).parents[1] / "studies" / "simplevit.yaml", "digits", only=["head=linear"])
+    first, other = study.trials[:2]
+    record = Record(first.id, 0, VISION, json.loads(json.dumps(first.recipe)), "finished", 0.0, seconds=80.0)
+    looked: list[Any] = []
+    modelled = {t.variant: training_seconds(t.recipe) for t in (first, other)}
+    monkeypatch.setattr("ablate.estimate.training_seconds", lambda r: looked.append(r) or training_seconds(r))
+    found = estimate(study, [record])
+    assert len(looked) == len(study.variants) == 2
+    assert found.seconds[first.id] == 80.0
+    scale = 80.0 / (modelled[first.variant] or 0.0)
+    assert found.seconds[other.id] == pytest.approx(scale * (modelled[other.variant] or 0.0))
+    assert len(found.seconds) == 6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -56,8 +58,8 @@ class PlainDisplay:
     def started(self, progress: Progress) -> None:
         """How much there is to do."""
         reused = f", {progress.reused} of them finished before" if progress.reused else ""
-        slots = f"{progress.slots} {'slot' if progress.slots == 1 else 'slots'}"
-        self._print(f"{progress.total} Trials{reused}; training in {slots}")
+        slots = f"training in {progress.slots} {'slot' if progress.slots == 1 else 'slots'}"
+        self._print(f"{progress.total} Trials{reused}; {slots if progress.queued is None else _counts(progress)}")
 
     def settled(self, trial: Trial, record: Record, progress: Progress) -> None:
         """The Trial's outcome, how many there are, and the time left."""
@@ -110,7 +112,7 @@ class LiveDisplay:
 
     def updated(self, progress: Progress) -> None:
         """Draw the table anew."""
-        self._live.update(render(progress, self._metric))
+        self._live.update(render(progress, self._metric, self._console.height))
 
     def ended(self, summary: RunSummary) -> None:
         """Take the table away and leave one line in its place."""
@@ -122,26 +124,51 @@ class LiveDisplay:
 STOPPING = "stopping: Trials write their checkpoints; once more to kill them"
 
 
-def render(progress: Progress, metric: str) -> RenderableType:
-    """The live table of a run at one moment."""
+#: Rows of running Trials where they are more than the terminal has lines for, and lines that stand around them.
+MOST_ROWS, FRAME = 12, 7
+
+
+def render(progress: Progress, metric: str, height: int) -> RenderableType:
+    """The live table of a run at one moment, on a terminal of so many lines."""
     bar = ProgressBar(total=max(1, progress.total), completed=progress.settled, width=30)
+    of_all, counts = Text(f"{progress.settled:,}/{progress.total:,}"), Text(_counts(progress))
     head = Table.grid(padding=(0, 2))
-    head.add_row(bar, Text(f"{progress.settled}/{progress.total}"), Text(_counts(progress)))
+    if progress.queued is None:
+        head.add_row(bar, of_all, counts)
+        above: list[RenderableType] = [head]
+    else:
+        head.add_row(bar, of_all)
+        above = [head, counts]
     times = f"{clock(progress.elapsed_s)} elapsed"
     if progress.left:
         times += f"; {time_left(progress.left)}"
+    shown = _shown(progress.running, height - FRAME)
+    crowded = len(shown) < len(progress.running)  # then each has one line, else the table would not fit after all
     slots = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("slot", "Variant", "seed", "step", metric, "time"):
-        slots.add_column(column, header_style="dim", justify="left" if column in {"slot", "Variant"} else "right")
-    for item in progress.running:
-        slots.add_row(*(Text(cell) for cell in _cells(item, metric, progress.now)))
-    parts: list[RenderableType] = [head, Text(times), slots]
+    for i, column in enumerate((progress.place, "Variant", "seed", "step", metric, "time")):
+        slots.add_column(column, header_style="dim", justify="left" if i < 2 else "right", no_wrap=crowded and i != 1)
+    for item in shown:
+        slots.add_row(*(Text(cell, no_wrap=crowded or None) for cell in _cells(item, metric, progress.now)))
+    parts: list[RenderableType] = [*above, Text(times), slots]
+    if crowded:
+        parts.append(Text(f"... and {len(progress.running) - len(shown):,} more", style="dim"))
     if progress.stopping:
         parts.append(Text(STOPPING, style="yellow"))
     return Group(*parts)
 
 
+def _shown(running: tuple[Running, ...], room: int) -> list[Running]:
+    """All that run where there is room, else those that are nearest their end, and of the others the oldest."""
+    if len(running) <= max(room, 1):
+        return list(running)
+    ends = ((item.expected_end(), item) for item in running)
+    nearest = sorted(ends, key=lambda pair: (math.inf if pair[0] is None else pair[0], pair[1].since))
+    return [item for _, item in nearest[: max(1, min(MOST_ROWS, room))]]
+
+
 def _counts(progress: Progress) -> str:
+    if progress.queued is not None:
+        return _queue_counts(progress, progress.queued)
     counts = [
         f"{progress.trained} trained",
         f"{progress.reused} reused",
@@ -150,6 +177,19 @@ def _counts(progress: Progress) -> str:
         f"{progress.waiting} waiting",
     ]
     return ", ".join(counts)
+
+
+def _queue_counts(progress: Progress, queued: int) -> str:
+    counts = {
+        "running": len(progress.running),
+        "queued": queued,
+        "finished": progress.trained + progress.reused,
+        "failed": progress.failed,
+    }
+    # Behind others in their job, or not submitted yet.
+    rare = {"waiting": progress.waiting - queued, "cancelled": progress.dropped}
+    counts |= {name: count for name, count in rare.items() if count > 0}
+    return " · ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
 def _cells(item: Running, metric: str, now: float) -> tuple[str, ...]:

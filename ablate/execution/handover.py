@@ -48,6 +48,16 @@ def failure_of_teacher(trial: Trial, records: Mapping[str, Record]) -> str:
     return f"its teacher, Trial {need}, failed: {cause}{record.error}"
 
 
+def fail_untaught(trial: Trial, spool: Spool, trainable: str, data_fingerprint: str) -> Record | None:
+    """Record that a Trial was not trained because one that it needs failed; None where somebody has begun it."""
+    claim = spool.claim(trial, trainable, data_fingerprint)
+    if claim is None:
+        return None
+    with claim:
+        _ = claim.folder  # an attempt of its own, if a short one, so that the next counts on from it
+        return claim.fail("teacher", failure_of_teacher(trial, spool.records(trial.needs)))
+
+
 def _place(file: Path, target: Path) -> None:
     """The file at another place, whole or not at all: a link costs no space, and not every disk has them."""
     scratch = target.with_suffix(f".{os.getpid()}.tmp")

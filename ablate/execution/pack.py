@@ -10,6 +10,7 @@ from ablate.execution.run_folder import RunFolder
 from ablate.execution.slots import Slot
 from ablate.study.study import Trial
 from ablate.tracking.record import Record
+from ablate.tracking.worker_delivery import WorkerDelivery
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Pack:
     """Whether the job stops when its driver is gone. False: it was submitted and left."""
     failed_before: Mapping[str, float] = field(default_factory=dict)
     """Trial id -> when it failed, for failures of earlier invocations: these Trials are tried again."""
+    delivery: WorkerDelivery | None = None
+    """With what the job delivers its Trials itself; None where the driver does."""
     job: str = "job"
     """Name of the job within the invocation; the scheduler gives each one its own."""
 

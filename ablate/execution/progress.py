@@ -16,6 +16,7 @@ class Running:
     """A Trial in a slot."""
 
     slot: str
+    """Where it is trained: a slot's name, or a job and its machine (`1234_5 on gpu1`)."""
     trial: Trial
     since: float
     """When this attempt began, seconds since the Unix epoch."""
@@ -34,6 +35,11 @@ class Running:
         if done <= 0:
             return None
         return (self.row.time - self.since) / done * max(0, self.steps - self.row.step)
+
+    def expected_end(self) -> float | None:
+        """Seconds since the Unix epoch, from the same pace."""
+        left = self.seconds_left()
+        return None if left is None or self.row is None else self.row.time + left
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,12 @@ class Progress:
     """Seconds since the Unix epoch."""
     left: Estimate | None = None
     stopping: bool = False
+    queued: int | None = None
+    """Of those waiting, Trials that are submitted and wait in a cluster's queue; None where there is no queue."""
+    place: str = "slot"
+    """What the place of a running Trial is called."""
+    dropped: int = 0
+    """Trials that this run goes on without: their jobs were cancelled."""
 
     @property
     def settled(self) -> int:
@@ -130,6 +142,7 @@ def estimate_left(
     Variant, else the mean of all, else what the pace of the running ones promises.
     """
     everything = [seconds for values in known.values() for seconds in values]
+    means = {variant: fmean(values) for variant, values in known.items() if values}
     paced = {item.trial.id: seconds for item in running if (seconds := item.seconds_left()) is not None}
     promised = [
         item.row.time - item.since + paced[item.trial.id] for item in running if item.row and item.trial.id in paced
@@ -137,8 +150,7 @@ def estimate_left(
     fallback = fmean(everything) if everything else fmean(promised) if promised else None
 
     def expected(trial: Trial) -> float | None:
-        values = known.get(trial.variant)
-        return fmean(values) if values else fallback
+        return means.get(trial.variant, fallback)
 
     def remaining(item: Running) -> float | None:
         if item.row is not None and item.trial.id in paced:

@@ -39,6 +39,16 @@ class RunFolder:
         """In which a job says what it is doing."""
         return self.path / "status" / f"{job}.json"
 
+    @property
+    def submissions(self) -> Path:
+        """What was handed to Slurm, see `ablate.execution.cluster.submission`."""
+        return self.path / "submissions"
+
+    @property
+    def has_submissions(self) -> bool:
+        """Whether jobs may need the folder that no driver waits for."""
+        return self.submissions.is_dir() and any(self.submissions.iterdir())
+
     @contextmanager
     def driving(self) -> Iterator[RunFolder]:
         """Make the folder and hold its lock. Raises BlockingIOError where another driver holds it."""

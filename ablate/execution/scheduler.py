@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ablate.execution.executors import Executor, Job
-from ablate.execution.handover import failure_of_teacher
+from ablate.execution.handover import fail_untaught
 from ablate.execution.ledger import Ledger
 from ablate.execution.pack import Pack
 from ablate.execution.progress import Observer, Progress, Running, RunSummary, total_steps
@@ -124,6 +124,7 @@ class _Run:
             if self._reap() or time.monotonic() - scanned >= SCAN_S:
                 self._scan()
                 scanned = time.monotonic()
+            self.stop.heed_file()
             if self.stop.at_once:
                 self._kill()
             elif not self.stop.requested:
@@ -174,14 +175,10 @@ class _Run:
     def _fail_untaught(self, trial: Trial) -> None:
         """Record that a Trial was not trained because its teacher failed."""
         pack = self.make_pack((trial,), self.slots[0])
-        claim = self.spool.claim(trial, pack.trainable, pack.data_fingerprint)
-        if claim is None:
-            return  # another driver has begun it
-        with claim:
-            if self.ledger.is_open(trial.id):
-                _ = claim.folder  # an attempt of its own, if a short one, so that the next counts on from it
-                reason = failure_of_teacher(trial, self.spool.records(trial.needs))
-                self._settle(claim.fail("teacher", reason))
+        if self.ledger.is_open(trial.id):
+            failure = fail_untaught(trial, self.spool, pack.trainable, pack.data_fingerprint)
+            if failure is not None:
+                self._settle(failure)
 
     def _reap(self) -> bool:
         """Take ended jobs out of their slots; whether there were any."""
@@ -200,7 +197,7 @@ class _Run:
             return
         if reason is not None and status.trial is not None:
             self._strike(active, status.trial, reason)
-        elif status == JobStatus():
+        elif status.fruitless:
             self._count_fruitless(active, reason)
 
     def _strike(self, active: _Active, trial_id: str, reason: str) -> None:
@@ -233,8 +230,8 @@ class _Run:
         idle = [slot for slot in self.slots if slot.name not in self.active]
         if not idle or not self.ledger.open:
             return
-        free = self.ledger.free()
         between = sum(active.status().trial is None for active in self.active.values())
+        free = self.ledger.free(len(idle) + between)
         for slot in idle[: max(0, len(free) - between)]:
             whole = self.executor.trials_per_job is None
             trials = tuple(self.ledger.open.values()) if whole else tuple(free[: self.executor.trials_per_job])

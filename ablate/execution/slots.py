@@ -2,17 +2,22 @@
 
 Several single-threaded processes train small models faster than one process with several threads, so by
 default every core is a slot of its own; where there are GPUs, every GPU is. A Trial that several processes train
-together takes as many of them.
+together takes as many of them, and small Trials can share one.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ablate.execution.gpus import CONTEXT_GB, GpuMemory, gpu_memory
+from ablate.execution.gpus import visible_gpus as visible_gpus
+
+#: What Trials that share a GPU leave of its free memory, as a share.
+_HEADROOM = 0.1
 _TOPOLOGY = Path("/sys/devices/system/cpu")
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -28,25 +33,107 @@ class Slot:
     """What CUDA_VISIBLE_DEVICES is set to; None leaves it as it is."""
     processes: int = 1
     """That train one Trial together."""
+    gpu_share: float | None = None
+    """Of its GPU's memory, that torch may take; None for a GPU of its own."""
 
 
 def plan_slots(
-    count: int | None = None, *, processes: int = 1, cores: int | None = None, gpus: Sequence[str] | None = None
+    count: int | None = None,
+    *,
+    processes: int = 1,
+    cores: int | None = None,
+    gpus: Sequence[str] | None = None,
+    trials_per_gpu: int | None = None,
+    gpu_memory_gb: float | None = None,
 ) -> tuple[Slot, ...]:
     """The slots of this machine: ``count`` of them, else one for every ``processes`` GPUs, else for so many cores.
 
-    Cores are shared out evenly, GPUs in turn. Raises ValueError for a count below one, and where there are GPUs, but
-    fewer than ``processes``: no two processes of a Trial can compute on the same one.
+    Cores are shared out evenly, GPUs in turn. With ``trials_per_gpu``, or with the ``gpu_memory_gb`` that a process
+    of a Trial takes (GB of 1e9 bytes, CUDA's context included), a GPU has several slots: as many as asked for, and
+    no more than fit into nine tenths of what is free of it now, but one at least where all of it would be enough.
+
+    Slots that share a GPU are given equal shares of its memory (`Slot.gpu_share`). torch's caching allocator takes what
+    tensors need and no more, but keeps it until the process ends: without a limit the first slot to train a large
+    Trial would leave the others without room. Above its share a Trial runs out of memory, and the built-in trainer
+    goes on in smaller pieces.
+
+    Raises ValueError for what cannot be: a count below one or above what the GPUs take, fewer GPUs than ``processes``
+    (no two processes of a Trial can compute on the same one), a Trial for which no GPU has the memory.
     """
-    if count is not None and count < 1:
-        raise ValueError(f"at least one slot is needed, got {count}")
+    for name, value in (("slot", count), ("Trial to a GPU", trials_per_gpu)):
+        if value is not None and value < 1:
+            raise ValueError(f"at least one {name} is needed, got {value}")
     cores = available_cores() if cores is None else cores
     gpus = visible_gpus() if gpus is None else gpus
+    if trials_per_gpu is None and gpu_memory_gb is None:
+        _check_processes(processes, gpus)
+        number = count or (len(gpus) or max(cores, processes)) // processes
+        places = [_gpus_of(k, processes, gpus) for k in range(number)]
+    elif processes > 1:
+        raise ValueError(f"{processes} processes to a Trial need whole GPUs of their own: Trials cannot share them")
+    elif not gpus:
+        raise ValueError("Trials cannot share GPUs: none is visible")
+    else:
+        shared = _shared(gpus, trials_per_gpu, gpu_memory_gb)
+        if count is not None and count > len(shared):
+            raise ValueError(f"{count} slots do not fit: the GPUs take {len(shared)} Trials side by side")
+        places = [*shared[:count]]
+    threads = max(1, cores // len(places))
+    slots = [Slot(f"slot{k}", threads, place, processes) for k, place in enumerate(places)]
+    return tuple(slots if processes > 1 else _with_shares(slots))
+
+
+def _check_processes(processes: int, gpus: Sequence[str]) -> None:
     if 0 < len(gpus) < processes:
         raise ValueError(f"{processes} processes to a Trial need as many GPUs, and {len(gpus)} are visible")
-    number = count or (len(gpus) or max(cores, processes)) // processes
-    threads = max(1, cores // number)
-    return tuple(Slot(f"slot{k}", threads, _gpus_of(k, processes, gpus), processes) for k in range(number))
+    if processes > 1 and any(name.startswith("MIG-") for name in gpus):
+        raise ValueError(f"{processes} processes to a Trial need whole GPUs, and these are parts of divided ones (MIG)")
+
+
+def _shared(gpus: Sequence[str], most: int | None, need_gb: float | None) -> list[str]:
+    """The GPU of each slot, the GPUs in turn."""
+    takes = [most or 1] * len(gpus)
+    if need_gb is not None:
+        takes = [min(fit, most or fit) for fit in _fitting(gpus, need_gb)]
+    return [gpu for turn in range(max(takes)) for gpu, number in zip(gpus, takes, strict=True) if turn < number]
+
+
+def _fitting(gpus: Sequence[str], need_gb: float) -> list[int]:
+    """How many Trials fit into each GPU. Raises ValueError where one fits into none, or no memory is told."""
+    if need_gb <= 0:
+        raise ValueError(f"the memory that a Trial takes must be above zero, got {need_gb:g} GB")
+    known = [memory for memory in gpu_memory(gpus) if memory is not None]
+    if len(known) < len(gpus):
+        raise ValueError("nvidia-smi does not tell how much memory the GPUs have: say how many Trials share one")
+    fitting = [max(_usable(memory.free) // need_gb, int(need_gb <= _usable(memory.total))) for memory in known]
+    if not any(fitting):
+        largest = max(memory.total for memory in known)
+        raise ValueError(f"a Trial takes {need_gb:.3g} GB, and the largest GPU has {largest:.3g} GB")
+    return list(map(int, fitting))
+
+
+def _usable(gb: float) -> float:
+    return gb * (1 - _HEADROOM)
+
+
+def _with_shares(slots: Sequence[Slot]) -> list[Slot]:
+    """The slots, of which those with one GPU share its free memory equally."""
+    together = Counter(slot.gpu for slot in slots if slot.gpu is not None)
+    crowded = [gpu for gpu, number in together.items() if number > 1]
+    if not crowded:
+        return list(slots)
+    shares = {gpu: _share(gpu, together[gpu], memory) for gpu, memory in zip(crowded, gpu_memory(crowded), strict=True)}
+    return [replace(slot, gpu_share=shares.get(slot.gpu or "")) for slot in slots]
+
+
+def _share(gpu: str, number: int, memory: GpuMemory | None) -> float:
+    """What torch may take of a GPU's whole memory in each of so many processes."""
+    if memory is None:
+        return round((1 - _HEADROOM) / number, 4)
+    each = _usable(memory.free) / number - CONTEXT_GB
+    if each <= 0:
+        raise ValueError(f"{number} Trials do not fit into GPU {gpu}, of which {memory.free:.3g} GB are free")
+    return round(each / memory.total, 4)
 
 
 def _gpus_of(index: int, processes: int, gpus: Sequence[str]) -> str | None:
@@ -62,27 +149,6 @@ def available_cores() -> int:
         count = min(count, _physical_cores(os.sched_getaffinity(0)))
     quota = _cgroup_quota(_CGROUP)
     return max(1, count if quota is None else min(count, int(quota)))
-
-
-def visible_gpus() -> tuple[str, ...]:
-    """The GPUs that CUDA would see, as CUDA_VISIBLE_DEVICES names them; found without importing torch."""
-    count = _installed_gpus()
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is None or count == 0:
-        return tuple(str(index) for index in range(count))
-    names = [name.strip() for name in chosen.split(",") if name.strip()]
-    end = next((i for i, name in enumerate(names) if name.startswith("-")), len(names))  # CUDA stops there too
-    return tuple(names[:end])
-
-
-def _installed_gpus() -> int:
-    try:
-        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    if listing.returncode != 0:
-        return 0
-    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
 
 
 def _physical_cores(cpus: set[int], topology: Path = _TOPOLOGY) -> int:

@@ -7,6 +7,7 @@ never sees half of it.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,6 +31,11 @@ class JobStatus:
     stopped: str = ""
     """Why it ended before its list did, as `StopWatch.reason`; empty if it did not."""
 
+    @property
+    def fruitless(self) -> bool:
+        """Whether it has had no Trial in its hands yet."""
+        return self.trial is None and not self.trained and not self.failed
+
 
 def write_status(path: Path, status: JobStatus) -> None:
     """Replace the file in one step."""
@@ -44,3 +50,11 @@ def read_status(path: Path) -> JobStatus | None:
     except FileNotFoundError:
         return None
     return JobStatus(**{**values, "trained": tuple(values["trained"]), "failed": tuple(values["failed"])})
+
+
+def logs_of(job: str, folder: Path) -> list[Path]:
+    """The logs of a job's processes in the folder of its job files, standard output before standard error."""
+    logs = folder.glob(f"{job}_*_log.*")
+    named = ((re.fullmatch(r"(\d+)_log\.(out|err)", log.name[len(job) + 1 :]), log) for log in logs)
+    found = ((match[2] == "err", int(match[1]), log) for match, log in named if match)
+    return [log for _, _, log in sorted(found)]

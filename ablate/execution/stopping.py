@@ -23,13 +23,18 @@ CHECK_INTERVAL_S = 0.2
 
 
 class Stop:
-    """The driver's side: counts the requests and writes the stop file at the first."""
+    """The driver's side: counts the requests and writes the stop file, if there is one, at the first."""
 
-    def __init__(self, stop_file: Path) -> None:
+    def __init__(self, stop_file: Path | None) -> None:
         self._stop_file = stop_file
         self.requests = 0
         self.interrupt_in_process = False
         """Whether a second request raises KeyboardInterrupt: set while a Trial runs in the driver's process."""
+
+    def heed_file(self) -> None:
+        """Count a stop file that somebody else has made (`ablate cancel`) as the first request."""
+        if not self.requested and self._stop_file is not None and self._stop_file.exists():
+            self.requests = 1
 
     @property
     def requested(self) -> bool:
@@ -48,7 +53,7 @@ class Stop:
         one kills them all the same.
         """
         self.requests += 1
-        if self.requests == 1:
+        if self.requests == 1 and self._stop_file is not None:
             with contextlib.suppress(OSError):
                 self._stop_file.parent.mkdir(parents=True, exist_ok=True)
                 self._stop_file.touch()

@@ -11,6 +11,7 @@ import copy
 import gc
 import importlib
 import os
+import platform
 import sys
 import time
 import traceback
@@ -20,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ablate.execution.gpus import gpu_in_use
 from ablate.execution.handover import hand_over
 from ablate.execution.measurements import final_metrics
 from ablate.execution.pack import Pack, PackSummary, is_settled
@@ -28,6 +30,7 @@ from ablate.execution.status import JobStatus, write_status
 from ablate.execution.stopping import StopWatch
 from ablate.execution.warm_up import warm_up
 from ablate.study.study import Trial
+from ablate.tracking.attempt import Superseded
 from ablate.tracking.claim import Claim
 from ablate.tracking.environment import environment
 from ablate.tracking.record import Cause
@@ -47,16 +50,18 @@ def run_pack(pack: Pack) -> PackSummary:
         return train_pack(pack, watch)
 
 
-def train_pack(pack: Pack, watch: StopWatch | None = None) -> PackSummary:
+def train_pack(pack: Pack, watch: StopWatch | None = None, around: Around | None = None) -> PackSummary:
     """Train a Pack in this process, whose signals are left alone.
 
     Failures of Trials are recorded and do not end it. Raises what importing the Trainable raises.
     """
-    watch = watch or StopWatch(pack.stop_file, pack.driver_lock)
-    status, skipped = JobStatus(), []
+    watch, around = watch or StopWatch(pack.stop_file, pack.driver_lock), around or Around()
+    status, skipped = JobStatus(host=platform.node()), []
     write_status(pack.status_file, status)
     with import_paths(pack.import_paths):
         worker = _Worker(pack, watch)
+        worker.trainable = around.trainable(worker.trainable)
+        worker.environment |= around.environment()
         warm_up(pack.trials, pack.trainable)
         for trial in pack.trials:
             if watch.requested():
@@ -66,6 +71,13 @@ def train_pack(pack: Pack, watch: StopWatch | None = None) -> PackSummary:
                 skipped.append(trial.id)
                 continue
             with claim:
+                given_up = around.given_up(trial, claim)
+                if given_up is not None:
+                    claim.fail("lost", *given_up, worker.environment)
+                    status = replace(status, failed=(*status.failed, trial.id))
+                    write_status(pack.status_file, status)
+                    continue
+                around.begins(trial)
                 reached = worker.spool.last_row(trial.id)
                 status = replace(status, trial=trial.id, since=time.time(), first_step=reached.step if reached else 0)
                 write_status(pack.status_file, status)
@@ -77,7 +89,27 @@ def train_pack(pack: Pack, watch: StopWatch | None = None) -> PackSummary:
             status = replace(status, trial=None)
             write_status(pack.status_file, status)
             gc.collect()  # a model and its optimiser are a web of cycles; the next Trial needs the memory
+    write_status(pack.status_file, replace(status, stopped=watch.reason))
     return PackSummary(status.trained, status.failed, tuple(skipped), watch.reason)
+
+
+class Around:
+    """What a kind of job adds to the training of its Trials; by itself nothing."""
+
+    def trainable(self, trainable: Trainable) -> Trainable:
+        """What is called in the Trainable's place."""
+        return trainable
+
+    def given_up(self, _trial: Trial, _claim: Claim) -> tuple[str, str] | None:
+        """Why a Trial is not tried again, in one line, and the end of a log; None where it is."""
+        return None
+
+    def begins(self, trial: Trial) -> None:
+        """A Trial is about to be trained."""
+
+    def environment(self) -> dict[str, str]:
+        """What a Record should know beside the machine."""
+        return {}
 
 
 class _Worker:
@@ -122,7 +154,9 @@ class _Worker:
             report = JournalReport(claim, self.watch)
             hand_over(trial, self.spool, claim.folder)
             metrics = self.trainable(plain(trial.recipe), trial.seed, report, claim.folder)
-            claim.finish(final_metrics(metrics, self.pack.metric), self.environment)
+            claim.finish(final_metrics(metrics, self.pack.metric), {**self.environment, **gpu_in_use()})
+        except Superseded:  # another process has the Trial now, and its outcome counts
+            return "interrupted"
         except Stopped:
             if self.watch.reason:
                 claim.interrupted()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ablate.reporting.comparison import Comparison, published_columns
+from ablate.reporting.drawn_variants import not_drawn
 from ablate.reporting.numbers import duration
 from ablate.reporting.statistics import first_step
 from ablate.study.study import Study
@@ -214,20 +215,21 @@ def figure_captions(comparison: Comparison) -> dict[str, str]:
         "Where a few Variants are far from the rest, the first panel keeps to the rest: arrows with numbers stand for "
     )
     wide += "what lies beyond, and the second panel shows the full range."
+    few = not_drawn(comparison)
     return {
         "differences": (
             f"Difference to the baseline in {comparison.metric_title}, {better(study)}: mean over paired seeds with "
             "its unadjusted 95 % t interval; faint points are the single pairs. The marker is the verdict after Holm's "
             "correction. Open grey signs, where drawn, are published differences to the published baseline, one shape "
-            f"per source. {wide}"
+            f"per source. {wide}{few}"
         ),
         "curves": (
             "Learning curves against the baseline, one panel per Factor: mean over finished seeds, and the band from "
             "the lowest to the highest seed. Dotted lines that end in a cross are Trials that did not finish. The "
-            "vertical axes differ and leave out the first steps."
+            f"vertical axes differ and leave out the first steps.{few}"
         ),
         "trials": (
             f"Every Trial's {comparison.metric_title}, one marker shape per seed; the bar is the mean. Trials without "
-            f"a result are named at the right by seed and cause. {wide}"
+            f"a result are named at the right by seed and cause. {wide}{few}"
         ),
     }

@@ -9,9 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from ablate.fit import Misfit, find_misfits
 from ablate.parts import KINDS
@@ -170,8 +172,7 @@ def _with_defaults(tree: Mapping[str, Any], section: type[BaseModel]) -> Mapping
     What is wrong stays as it is: validation tells of it with its place.
     """
     whole = dict(tree)
-    for name, field in section.model_fields.items():
-        inner = section_at(section, (name,))
+    for name, field, inner in _fields(section):
         if name not in tree:
             if not field.is_required():
                 whole[name] = field.default
@@ -182,6 +183,12 @@ def _with_defaults(tree: Mapping[str, Any], section: type[BaseModel]) -> Mapping
         elif inner is not None and issubclass(inner, Section) and isinstance(tree[name], Mapping):
             whole[name] = _with_defaults(tree[name], inner)
     return whole
+
+
+@cache
+def _fields(section: type[BaseModel]) -> tuple[tuple[str, FieldInfo, type[BaseModel] | None], ...]:
+    """Name, field and inner section of every field: asked for each Variant, and the same for all."""
+    return tuple((name, field, section_at(section, (name,))) for name, field in section.model_fields.items())
 
 
 def _part_with_options(kind: str, value: Any) -> Any:

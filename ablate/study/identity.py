@@ -37,15 +37,28 @@ def trial_id(
     ``weights`` is the `weights_digest` of a teacher that is given as a file. One that is a Trial stands in the Recipe
     by its own id, so that whatever decides the teacher decides this Trial, too.
     """
+    about = {"trainable": trainable, "revision": revision, "data_fingerprint": data_fingerprint, "weights": weights}
+    return trial_ids(recipe, [seed], **about)[seed]
+
+
+def trial_ids(
+    recipe: Mapping[str, Any],
+    seeds: Iterable[int],
+    *,
+    trainable: str,
+    revision: str,
+    data_fingerprint: str,
+    weights: str = "",
+) -> dict[int, str]:
+    """Seed -> `trial_id`, for the seeds of one Recipe, of which what counts is found once."""
     whole = {
         "recipe": without_paths(decisive(recipe)) if trainable == VISION else recipe,
-        "seed": seed,
         "trainable": trainable,
         "revision": revision,
         "data": data_fingerprint,
         **({"weights": weights} if weights else {}),
     }
-    return digest(whole)[:16]
+    return {seed: digest({**whole, "seed": seed})[:16] for seed in seeds}
 
 
 def digest(value: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,7 +141,7 @@ class Study:
         """The Variant that every other is compared with."""
         return self.variants[0]
 
-    @property
+    @cached_property
     def all_trials(self) -> tuple[Trial, ...]:
         """What has to be trained: the teachers first, then all others, each id once."""
         each: dict[str, Trial] = {}

@@ -26,19 +26,14 @@ class Trials:
         recipe = variant.recipe
         checkpoint = self._checkpoint(recipe)
         needs = (checkpoint.removeprefix(TRIAL),) if checkpoint.startswith(TRIAL) else ()
-        # Once a Variant, not once a Trial: the sources of parts of the user's own are read for it.
-        revision = self._revision or identity.engine_revision(recipe)
-        ids = {
-            seed: identity.trial_id(
-                recipe,
-                seed,
-                trainable=self._trainable,
-                revision=revision,
-                data_fingerprint=self.data_of(recipe),
-                weights=self._weights_of(checkpoint),
-            )
-            for seed in seeds
-        }
+        ids = identity.trial_ids(
+            recipe,
+            seeds,
+            trainable=self._trainable,
+            revision=self._revision or identity.engine_revision(recipe),
+            data_fingerprint=self.data_of(recipe),
+            weights=self._weights_of(checkpoint),
+        )
         return [Trial(trial_id, variant.name, seed, recipe, needs) for seed, trial_id in ids.items()]
 
     def data_of(self, recipe: ResolvedRecipe) -> str:

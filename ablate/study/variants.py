@@ -78,6 +78,8 @@ class _Recipes:
     ) -> None:
         self._scope, self._factors, self._base, self._teachers = scope, factors, base, teachers
         self._made: dict[tuple[str, ...], Mapping[str, Any]] = {}
+        self._steps: list[tuple[tuple[str, Level], BaseRecipe]] = []
+        """Level by Level, how the last Recipe came from the base."""
 
     def check_levels(self) -> None:
         """Apply each Level alone to the base, whether or not the design does; every mistake is told at once."""
@@ -104,14 +106,24 @@ class _Recipes:
         if key not in self._made:
             changed = _changed(assignment, self._factors)
             self._check_contradictions(name, changed, at)
-            recipe = self._base
-            for factor, level in changed:
-                place = self._scope.overrides_place(factor, level.name)
-                recipe = recipe.changed(level.overrides, self._scope.document, place)
-            checked = recipe.checked()
+            checked = self._changed(changed).checked()
             check_teacher(checked, self._teachers)
             self._made[key] = checked.tree
         return self._made[key]
+
+    def _changed(self, changed: _Changed) -> BaseRecipe:
+        """The base with some Levels, not yet checked. A factorial goes through them like the digits of a counter, so
+        all but the last Levels are mostly those of the Recipe before, and are not applied again.
+        """
+        shared = 0
+        while shared < min(len(changed), len(self._steps)) and self._steps[shared][0] == changed[shared]:
+            shared += 1
+        del self._steps[shared:]
+        for factor, level in changed[shared:]:
+            recipe = self._steps[-1][1] if self._steps else self._base
+            place = self._scope.overrides_place(factor, level.name)
+            self._steps.append(((factor, level), recipe.changed(level.overrides, self._scope.document, place)))
+        return self._steps[-1][1] if self._steps else self._base
 
     def _check_contradictions(self, name: str, changed: _Changed, at: Path_) -> None:
         """Two Levels of one Variant may set the same field only if to the same value."""

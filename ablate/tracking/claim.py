@@ -2,63 +2,71 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
-from ablate.tracking.codec import decode, encode, pack_metrics, unpack_metrics
-from ablate.tracking.disk import Lock, set_aside, write_atomically
-from ablate.tracking.journal import How, Journal, Story, read
-from ablate.tracking.record import Cause, Record, Status
-
-RESULT, JOURNAL, WORK, ARTIFACTS = "result.json", "journal", "work", "artifacts"
+from ablate.tracking.attempt import Attempt, Superseded, artifacts, settle
+from ablate.tracking.codec import encode, pack_metrics, unpack_metrics
+from ablate.tracking.disk import Lock, write_atomically
+from ablate.tracking.journal import Journal, Story, read
+from ablate.tracking.marks import Marks
+from ablate.tracking.outcome import FAILURE, JOURNAL, compose, load, standing
+from ablate.tracking.record import Cause, Record
 
 
 class Claim:
     """A Trial that this process may train; made by `Spool.claim`, released on leaving its ``with`` block.
 
     Asking for `folder` starts an attempt. One of `finish`, `fail` and `interrupted` ends it; a process that
-    dies in between leaves an attempt without an end.
+    dies in between leaves an attempt without an end. Where another process has begun a later attempt, as this one's
+    lock was lost, or has finished the Trial, this attempt is an orphan: nothing that it says is written, whatever it
+    believes.
     """
 
-    def __init__(self, home: Path, about: Mapping[str, Any], lock: Lock) -> None:
+    def __init__(self, home: Path, about: Mapping[str, Any], lock: Lock, marks: Marks) -> None:
         self._home = home
         self._about = about
         self._lock = lock
+        self._marks = marks
         self._journal = Journal(home / JOURNAL)
-        self._attempt: int | None = None
+        self._attempt: Attempt | None = None
         self._since = 0.0
+        self._seconds_before = 0.0
         story = read(home / JOURNAL)
         self.trial_id: str = about["id"]
+        self.deaths = story.deaths
+        """Attempts that were killed, in a row and without getting further (`Story.deaths`), before this claim."""
         self.record = standing(home, story) or compose(about, story, "interrupted")
         """What is known so far; None where no attempt was ever started."""
         if self.record is not None and self.record.status == "finished":
-            _keep_artifacts_only(home / WORK)  # a kill may have come between the result and the cleaning
+            settle(home)  # a kill may have come before all was in its place
+            marks.add(self.record)
 
     @property
     def folder(self) -> Path:
-        """The Trainable's folder. Asking for it the first time starts an attempt.
+        """The Trainable's folder, at one path as long as the attempt lives. Asking the first time starts an attempt.
 
         What an earlier attempt left there is kept, for it to resume from, except after a divergence: the
-        checkpoint of a diverged Trial would diverge again.
+        checkpoint of a diverged Trial would diverge again. Raises FileNotFoundError where another process takes the
+        Trial over at this very moment, or has finished it.
         """
-        work = self._home / WORK
         if self._attempt is None:
-            diverged = self.record is not None and self.record.cause == "diverged"
-            if diverged:
-                shutil.rmtree(work, ignore_errors=True)
-            self._attempt = read(self._home / JOURNAL).attempts + 1
-            self._since = time.monotonic()
-            self._journal.begin(self._attempt, time.time(), clean=diverged)
-        (work / ARTIFACTS).mkdir(parents=True, exist_ok=True)
-        return work
+            self._attempt = self._begin()
+        return self._attempt.path
 
     def report(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Journal what was measured at a step; durable when this returns."""
-        self._journal.row(self._started(), step, metrics, time.time(), time.monotonic() - self._since)
+        """Journal what was measured at a step; durable when this returns.
+
+        Raises `Superseded`, a FileNotFoundError, where another process has taken the Trial over.
+        """
+        attempt = self._started()
+        if not attempt.alive:
+            raise Superseded(f"attempt {attempt.number} of Trial {self.trial_id} was taken over by another process")
+        self._journal.row(attempt.number, step, metrics, time.time(), self._elapsed())
 
     def finish(self, metrics: Mapping[str, float], environment: Mapping[str, str]) -> Record:
         """Write the result, last of all, and drop the checkpoint. Returns the Record that stands.
@@ -66,8 +74,7 @@ class Claim:
         That is an earlier finished one where there is one: a late writer replaces nothing.
         """
         self._started()
-        self._end("finished")
-        return self._write("finished", unpack_metrics(pack_metrics(metrics)), environment)
+        return self._conclude("finished", unpack_metrics(pack_metrics(metrics)), environment)
 
     def fail(
         self, cause: Cause, error: str, log_tail: str = "", environment: Mapping[str, str] | None = None
@@ -76,16 +83,12 @@ class Claim:
 
         Without an attempt of its own (`lost`) it ends the one whose process died, and starts none.
         """
-        if self._attempt is not None:
-            self._end("failed")
-        elif self.record is not None:
-            self._journal.end(self.record.attempts, "failed", time.time(), 0.0)
-        return self._write("failed", {}, environment or {}, cause, " ".join(error.split()), log_tail)
+        return self._conclude("failed", {}, environment or {}, cause, " ".join(error.split()), log_tail)
 
     def interrupted(self) -> None:
         """Note that this attempt stopped on request; the Trial can be resumed."""
-        if self._attempt is not None:
-            self._end("interrupted")
+        if self._attempt is not None and self._attempt.alive:
+            self._journal.end(self._attempt.number, "interrupted", time.time(), self._elapsed())
 
     def release(self) -> None:
         """Let others claim the Trial."""
@@ -99,29 +102,37 @@ class Claim:
     ) -> None:
         self.release()
 
-    def _started(self) -> int:
+    def _begin(self) -> Attempt:
+        story = read(self._home / JOURNAL)
+        attempt = Attempt.take(self._home, story.attempts + 1)
+        diverged = self.record is not None and self.record.cause == "diverged"
+        if diverged:
+            attempt.clear()  # before the line that says so: after a kill in between it is still a diverged Trial
+        self._since, self._seconds_before = time.monotonic(), story.seconds
+        self._journal.begin(attempt.number, time.time(), clean=diverged)
+        return attempt
+
+    def _started(self) -> Attempt:
         if self._attempt is None:
             raise RuntimeError("ask for the claim's folder first: that starts the attempt")
         return self._attempt
 
-    def _end(self, how: How) -> None:
-        self._journal.end(self._started(), how, time.time(), time.monotonic() - self._since)
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._since
 
-    def _write(
+    def _conclude(
         self,
-        status: Status,
+        status: Literal["finished", "failed"],
         metrics: Mapping[str, float],
         environment: Mapping[str, str],
         cause: Cause | None = None,
         error: str = "",
         log_tail: str = "",
     ) -> Record:
-        home, story = self._home, read(self._home / JOURNAL)
-        orphaned = not self._lock.valid or (self._attempt is not None and self._attempt != story.attempts)
-        earlier = _load(home)
-        if earlier is not None and (earlier.status == "finished" or orphaned):
+        home, about = self._home, self._about
+        story, earlier = read(home / JOURNAL), load(home)
+        if earlier is not None and earlier.status == "finished":
             return earlier
-        about = self._about
         record = Record(
             trial_id=about["id"],
             seed=about["seed"],
@@ -130,7 +141,7 @@ class Claim:
             status=status,
             started=story.started if story.started is not None else time.time(),
             ended=time.time(),
-            seconds=story.seconds,
+            seconds=story.seconds if self._attempt is None else self._seconds_before + self._elapsed(),
             attempts=max(1, story.attempts),
             metrics=metrics,
             history=story.history,
@@ -139,66 +150,27 @@ class Claim:
             log_tail=log_tail,
             data_fingerprint=about["data_fingerprint"],
             environment=dict(environment),
-            artifacts=_artifact_names(home / WORK / ARTIFACTS),
+            artifacts=_names(artifacts(home)),
         )
-        if orphaned and status == "failed":
-            return record  # another process has the Trial now, and its outcome counts
-        if not write_atomically(home / RESULT, encode(record), replace=earlier is not None):
-            return _load(home) or record
-        if status == "finished" and not orphaned:
-            _keep_artifacts_only(home / WORK)
+        if not self._write(record, story):
+            return load(home) or record
+        # The outcome stands: a disk that has no room for more must not turn it into another one.
+        with suppress(OSError):
+            self._journal.end(story.attempts, status, time.time(), 0.0 if self._attempt is None else self._elapsed())
+        self._marks.add(record)
         return record
 
-
-def standing(home: Path, story: Story | None = None) -> Record | None:
-    """The result that a Trial's folder holds, unless an attempt was started after that failure."""
-    record = _load(home)
-    if record is None or record.status == "finished":
-        return record
-    story = read(home / JOURNAL) if story is None else story
-    return record if story.attempts <= record.attempts else None
-
-
-def compose(about: Mapping[str, Any], story: Story, status: Status) -> Record | None:
-    """The Record of a Trial without a result; None where it was never started."""
-    if story.started is None:
-        return None
-    return Record(
-        trial_id=about["id"],
-        seed=about["seed"],
-        trainable=about["trainable"],
-        recipe=about["recipe"],
-        status=status,
-        started=story.started,
-        seconds=story.seconds,
-        attempts=story.attempts,
-        history=story.history,
-        data_fingerprint=about["data_fingerprint"],
-    )
+    def _write(self, record: Record, story: Story) -> bool:
+        """Put an outcome into effect; whether it was, which it is not where another attempt has begun."""
+        attempt = self._attempt
+        if attempt is None:
+            return write_atomically(self._home / FAILURE, encode(record))
+        if attempt.number != story.attempts:
+            return False
+        return attempt.finish(encode(record)) if record.status == "finished" else attempt.fail(encode(record))
 
 
-def _load(home: Path) -> Record | None:
-    """The result; None without one, and where it is damaged or of a newer format: then it is set aside."""
-    try:
-        return decode((home / RESULT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:  # a RecordError, or bytes that are no text
-        set_aside(home / RESULT, error)
-        return None
-
-
-def _artifact_names(folder: Path) -> tuple[str, ...]:
+def _names(folder: Path | None) -> tuple[str, ...]:
+    if folder is None:
+        return ()
     return tuple(sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()))
-
-
-def _keep_artifacts_only(work: Path) -> None:
-    if not work.is_dir():
-        return
-    for path in work.iterdir():
-        if path.name == ARTIFACTS:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)

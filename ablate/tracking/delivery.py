@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.study.study import Study
+from ablate.tracking.delivered import delivery_lock, mark, marked
 from ablate.tracking.disk import Lock
 from ablate.tracking.record import Record
 from ablate.tracking.spool import Spool
-from ablate.tracking.store import Stamp, Store, StoreUnavailable, database, places, variant_key
+from ablate.tracking.store import Stamp, Store, StoreUnavailable, database, is_server, places, variant_key
 
 #: So many failures in a row and the rest is left for the next time.
 _GIVE_UP_AFTER = 2
-_BUSY = "another process is delivering"
+BUSY = "another process is delivering"
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,17 @@ class DeliveryReport:
 class Delivery:
     """Delivers the Records of one Study's Trials from one spool, and the summary of them.
 
-    Each delivery holds a lock in the spool, and one beside the database where the Store is an SQLite file
-    (``mlflow.db.lock``), so that two processes never write at once, be it from the same spool or from two.
+    Two processes never write one run at once: each holds the Trial's lock (`delivery_lock`). To a tracking server
+    many processes deliver side by side. Any other Store has one writer: a delivery holds a lock in the spool, and one
+    beside the database where the Store is an SQLite file (``mlflow.db.lock``).
     """
 
-    def __init__(self, store: Store, spool: Spool, study: Study) -> None:
+    def __init__(self, store: Store, spool: Spool, study: Study, *, trust_marks: bool = False) -> None:
+        """``trust_marks``: what the spool has noted as delivered is not asked of the Store."""
         self.store = store
         self.spool = spool
         self.study = study
+        self._trust_marks = trust_marks
         keys = {variant.name: variant_key(variant) for variant in (*study.variants, *study.teacher_variants)}
         self._variant_keys = {trial_id: keys[variant.name] for trial_id, (variant, _) in places(study).items()}
 
@@ -54,17 +58,17 @@ class Delivery:
         """Deliver what the Store lacks; running and interrupted Trials as far as they go.
 
         A Trial that the Store holds under an earlier name of its Variant is delivered too, which moves it. Waits
-        up to ``wait_s`` for other processes. Does not raise when the Store is unavailable: the report has the
-        reason, the spool the Records. ``stop`` is asked before each Record.
+        up to ``wait_s`` for other processes, but for none that delivers to a server: what it is at is left to it.
+        Does not raise when the Store is unavailable: the report has the reason, the spool the Records. ``stop`` is
+        asked before each Record.
         """
         queue = list(records)
         outcomes = tuple(r.trial_id for r in queue if r.status in ("finished", "failed"))
         if not queue:
             return DeliveryReport()
         try:
-            with self._alone(wait_s):
-                stamps = self.store.known([r.trial_id for r in queue], self.study)
-                settled = {r.trial_id for r in queue if self._settled(stamps.get(r.trial_id), r)}
+            with nullcontext() if is_server(self.store.uri) else self._alone(wait_s):
+                settled = self._settled(queue)
                 missing, reason = self._deliver([r for r in queue if r.trial_id not in settled], stop)
         except StoreUnavailable as error:
             return DeliveryReport(undelivered=outcomes, reason=str(error))
@@ -95,39 +99,63 @@ class Delivery:
         self.spool.root.mkdir(parents=True, exist_ok=True)
         with ExitStack() as held:
             if not held.enter_context(Lock(self.spool.root / "delivery.lock")).acquire(wait_s):
-                raise StoreUnavailable(_BUSY)
+                raise StoreUnavailable(BUSY)
             place = database(self.store.uri)
             if place is not None:
                 lock = held.enter_context(Lock(place.with_name(f"{place.name}.lock")))
                 # A folder where no lock can be made has no writable database either; the Store says so better.
                 with contextlib.suppress(OSError):
                     if not lock.acquire(max(0.0, until - time.monotonic())):
-                        raise StoreUnavailable(_BUSY)
+                        raise StoreUnavailable(BUSY)
             yield
 
-    def _settled(self, stamp: Stamp | None, record: Record) -> bool:
-        """Whether the Store has all of the Record, and has it where the study now has its Trial."""
+    def _settled(self, queue: Sequence[Record]) -> set[str]:
+        """Trials of which the Store has all, and has it where the study now has them."""
+        if self._trust_marks:
+            noted = {r.trial_id: marked(self.spool, r.trial_id, self.store.uri, self.study.slug) for r in queue}
+            stamps = {trial_id: stamp for trial_id, stamp in noted.items() if stamp is not None}
+        else:
+            stamps = self.store.known([r.trial_id for r in queue], self.study)
+        return {r.trial_id for r in queue if self._settles(stamps.get(r.trial_id), r)}
+
+    def _settles(self, stamp: Stamp | None, record: Record) -> bool:
         if stamp is None or not stamp.settles(record):
             return False
         return stamp.variant_key == self._variant_keys.get(record.trial_id, stamp.variant_key)
 
-    def _deliver(self, queue: list[Record], stop: Callable[[], bool]) -> tuple[set[str], str]:
+    def _deliver(self, queue: Sequence[Record], stop: Callable[[], bool]) -> tuple[set[str], str]:
         """Ids that could not be delivered, and why the first of them could not."""
         missing: set[str] = set()
-        reason, in_a_row = "", 0
+        reason, busy, in_a_row = "", False, 0
         for record in queue:
             if in_a_row >= _GIVE_UP_AFTER or stop():
                 missing.add(record.trial_id)
                 reason = reason or "stopped before all was delivered"
                 continue
             try:
-                self.store.deliver(self.study, record, self._artifacts(record))
+                if not self._write(record):
+                    missing.add(record.trial_id)
+                    busy = True
+                    continue
                 in_a_row = 0
             except StoreUnavailable as error:
                 missing.add(record.trial_id)
                 reason, in_a_row = reason or str(error), in_a_row + 1
-        return missing, reason
+        return missing, reason or (BUSY if busy else "")
 
-    def _artifacts(self, record: Record) -> dict[str, Path]:
-        found = {name: self.spool.artifact(record.trial_id, name) for name in record.artifacts}
-        return {name: path for name, path in found.items() if path is not None}
+    def _write(self, record: Record) -> bool:
+        """Deliver one Record; False where another process is at it."""
+        with delivery_lock(self.spool, record.trial_id) as lock:
+            if not lock.acquire():
+                return False
+            self.store.deliver(self.study, record, artifacts_of(self.spool, record))
+            if record.status in ("finished", "failed"):
+                stamp = Stamp(record.status, record.attempts, self._variant_keys[record.trial_id])
+                mark(self.spool, record.trial_id, self.store.uri, self.study.slug, stamp)
+        return True
+
+
+def artifacts_of(spool: Spool, record: Record) -> dict[str, Path]:
+    """Name -> file, of what is kept with a Trial and is there."""
+    found = {name: spool.artifact(record.trial_id, name) for name in record.artifacts}
+    return {name: path for name, path in found.items() if path is not None}

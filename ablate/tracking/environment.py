@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -19,25 +20,18 @@ PACKAGES = (
     "mlflow",
     "submitit",
 )
+#: Beside the program where it is a copy taken for jobs: what `provenance` found when it was taken.
+PROVENANCE = "provenance.json"
 _GIT_TIMEOUT_S = 10.0
 _OWN = Path(__file__).resolve().parents[1]
 
 
 def environment(folder: Path | None = None) -> dict[str, str]:
-    """Commit and dirty flag of the repository around ``folder``, package versions, Python, machine.
+    """What `provenance` finds, package versions, Python, machine.
 
-    ``folder``: the working folder by default. ``git_dirty`` is ``yes``, ``no`` or ``unknown``; of the files that
-    git neither tracks nor ignores, Python sources count, others (what runs have made) do not. ``ablate.commit``
-    and ``ablate.dirty`` say the same of this program itself, where it runs from a checkout of its own. What
-    cannot be found out is left out, except for ``git_dirty``.
+    What cannot be found out is left out, except for ``git_dirty``.
     """
-    where = Path.cwd() if folder is None else folder
-    found = {"git_commit": _git(where, "rev-parse", "HEAD"), "git_dirty": "unknown"}
-    if found["git_commit"]:
-        found["git_dirty"] = _dirty(where)
-    # An installed copy in a virtual environment within somebody's repository is not part of that repository.
-    if _git(_OWN, "ls-files", "--error-unmatch", "__init__.py") is not None:
-        found |= {"ablate.commit": _git(_OWN, "rev-parse", "HEAD"), "ablate.dirty": _dirty(_OWN)}
+    found: dict[str, str | None] = {**provenance(folder)}
     found |= {name: _version(name) for name in PACKAGES}
     found |= {
         "python": platform.python_version(),
@@ -46,6 +40,34 @@ def environment(folder: Path | None = None) -> dict[str, str]:
         "hostname": platform.node(),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def provenance(folder: Path | None = None) -> dict[str, str]:
+    """Commit and dirty flag of the repository around ``folder``: the working folder by default.
+
+    ``git_dirty`` is ``yes``, ``no`` or ``unknown``; of the files that git neither tracks nor ignores, Python sources
+    count, others (what runs have made) do not. ``ablate.commit`` and ``ablate.dirty`` say the same of this program
+    itself, where it runs from a checkout of its own. In a job that runs from a copy taken at submission, all of it is
+    as it was found then: what lies in the working folder now is not what runs.
+    """
+    if folder is None and (recorded := _recorded()) is not None:
+        return recorded
+    where = Path.cwd() if folder is None else folder
+    found = {"git_commit": _git(where, "rev-parse", "HEAD"), "git_dirty": "unknown"}
+    if found["git_commit"]:
+        found["git_dirty"] = _dirty(where)
+    # An installed copy in a virtual environment within somebody's repository is not part of that repository.
+    if _git(_OWN, "ls-files", "--error-unmatch", "__init__.py") is not None:
+        found |= {"ablate.commit": _git(_OWN, "rev-parse", "HEAD"), "ablate.dirty": _dirty(_OWN)}
+    return {name: value for name, value in found.items() if value}
+
+
+def _recorded() -> dict[str, str] | None:
+    try:
+        found: dict[str, str] = json.loads((_OWN.parent / PROVENANCE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return found
 
 
 def _dirty(folder: Path) -> str:

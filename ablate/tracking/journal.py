@@ -32,6 +32,9 @@ class Story:
     seconds: float = 0.0
     """Over all attempts; of a killed one, up to its last row."""
     history: tuple[Row, ...] = ()
+    deaths: int = 0
+    """How many attempts in a row, up to and including the latest, have no end line, and did not get further than what
+    was reported before them; one that did get further counts as the first. A living attempt is counted with them."""
 
 
 class Journal:
@@ -121,8 +124,12 @@ def _row(line: Mapping[str, Any]) -> Row:
 class _Attempt:
     number: int
     seconds: float = 0.0
+    clean: bool = False
+    ended: bool = False
     floor: float = float("inf")
     """The lowest step that it has reported."""
+    top: float = float("-inf")
+    """The highest."""
 
 
 @dataclass
@@ -140,20 +147,30 @@ class _Teller:
         self.latest = max(self.latest, float(line["time"]))
         number = int(line["attempt"])
         if line.get("event") == "attempt":
-            self.started = self.latest if self.started is None else self.started
-            self.current = self.attempts[number] = _Attempt(number)
-            if line["clean"]:
-                self.rows.clear()
-                self.superseded.clear()
+            self._hear_beginning(number, bool(line["clean"]))
             return
         attempt = self.attempts.get(number)
         if attempt is None:
             return
         attempt.seconds = max(attempt.seconds, float(line["seconds"]))
-        if "step" in line and attempt is self.current:  # else: an orphan that writes after another has taken over
+        if attempt is not self.current:  # an orphan that writes after another has taken over
+            return
+        if "step" in line:
             self._hear_row(attempt, _row(line))
+        elif line.get("event") == "end":
+            attempt.ended = True
+
+    def _hear_beginning(self, number: int, clean: bool) -> None:
+        if self.current is not None and number <= self.current.number:
+            return  # it was overtaken between taking its folder and saying so
+        self.started = self.latest if self.started is None else self.started
+        self.current = self.attempts[number] = _Attempt(number, clean=clean)
+        if clean:
+            self.rows.clear()
+            self.superseded.clear()
 
     def _hear_row(self, attempt: _Attempt, row: Row) -> None:
+        attempt.top = max(attempt.top, row.step)
         if row.step < attempt.floor:
             # Resumed at this step: what earlier attempts reported from here on is told anew.
             attempt.floor = row.step
@@ -173,4 +190,14 @@ class _Teller:
             attempts=max(self.attempts, default=0),
             seconds=sum(a.seconds for a in self.attempts.values()),
             history=tuple(self.rows[step][1] for step in sorted(self.rows)),
+            deaths=self._deaths(),
         )
+
+    def _deaths(self) -> int:
+        deaths, furthest = 0, float("-inf")
+        for attempt in self.attempts.values():
+            if attempt.clean:
+                furthest = float("-inf")
+            deaths = 0 if attempt.ended else 1 if attempt.top > furthest else deaths + 1
+            furthest = max(furthest, attempt.top)
+        return deaths

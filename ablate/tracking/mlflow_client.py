@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from ablate.tracking.store import StoreUnavailable, database
+from ablate.tracking.store import StoreUnavailable, database, is_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -41,7 +41,9 @@ _LEFT_ALONE_S = 60.0
 class Connection:
     """A tracking URI and the client for it. Making one imports nothing and contacts nobody."""
 
-    def __init__(self, uri: str | None) -> None:
+    def __init__(self, uri: str | None, *, patient: bool = False) -> None:
+        """``patient``: the caller has pauses of its own, so every request is made, and may take its time."""
+        self._patient = patient
         self._uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or None
         self._client: MlflowClient | None = None
         self._reached = False
@@ -85,6 +87,11 @@ class Connection:
             self._client = MlflowClient(tracking_uri=self.uri)
         return self._client
 
+    def prepare(self) -> None:
+        """Import what the client needs. Raises `StoreUnavailable` where MLflow cannot be imported."""
+        with reasons(self.uri):
+            _ = self.client
+
     def artifact_root(self) -> Path | None:
         """The folder of an SQLite database, beside which its artifacts lie; None where a server decides."""
         place = database(self.uri)
@@ -100,13 +107,13 @@ class Connection:
             raise StoreUnavailable(self._outage)
         try:
             with reasons(self.uri):
-                if not self._reached:
+                if not self._reached and not self._patient:
                     _prepare()
                     _knock(self.uri)
                     self._reached = True
                 yield self.client
         except StoreUnavailable as error:
-            if _is_outage(error):
+            if _is_outage(error) and not self._patient:
                 self._reached = False
                 self._outage, self._outage_until = str(error), time.monotonic() + _LEFT_ALONE_S
             raise
@@ -130,7 +137,7 @@ def _knock(uri: str) -> None:
 
     Any answer will do: what it means (no such page, not allowed, a certificate) is for MLflow to say.
     """
-    if not uri.startswith(("http://", "https://")):
+    if not is_server(uri):
         return
     try:
         urlopen(f"{uri.rstrip('/')}/health", timeout=_FIRST_ANSWER_S).close()  # noqa: S310 - the scheme is checked

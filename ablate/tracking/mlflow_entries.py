@@ -21,6 +21,7 @@ KIND = "ablate.kind"
 ALSO = "ablate.also"
 #: Tags of a run that say where in the study its Trial stands.
 STANDING = (VARIANT_KEY, KIND, ALSO)
+_NOTE = "mlflow.note.content"
 _NOT_A_KEY = re.compile(r"[^\w\-. /]")
 _STATUS_IN_MLFLOW = {"running": "RUNNING", "interrupted": "KILLED", "finished": "FINISHED", "failed": "FAILED"}
 
@@ -62,7 +63,7 @@ def study_tags(study: Study) -> dict[str, str]:
             "ablate.study": study.name,
             "ablate.profile": study.profile,
             "ablate.question": study.question,
-            "mlflow.note.content": "\n\n".join(line for line in note if line),
+            _NOTE: "\n\n".join(line for line in note if line),
         }
     )
 
@@ -81,36 +82,47 @@ def variant_tags(study: Study, variant: Variant) -> dict[str, str]:
             "ablate.variant": variant.name,
             VARIANT_KEY: variant_key(variant),
             **{f"factor.{factor}": level for factor, level in variant.levels.items()},
-            "mlflow.note.content": "\n\n".join(line for line in lines if line),
+            _NOTE: "\n\n".join(line for line in lines if line),
             "mlflow.source.name": str(study.path),
             "mlflow.source.type": "LOCAL",
         }
     )
 
 
-def trial_tags(study: Study, variant: Variant, trial: Trial, record: Record, parent: str | None) -> dict[str, str]:
-    """Tags of a Trial's run, a child run but for a teacher. What may change while it runs is in it as it stands now.
+def place_tags(study: Study, variant: Variant, trial: Trial, parent: str | None, also: Sequence[str]) -> dict[str, str]:
+    """Tags of a Trial's run that the study decides: where it stands; a child run but for a teacher.
 
-    A Trial that is several Variants', which differ in how they are judged alone, is the first one's child.
+    A Trial that is several Variants', which differ in how they are judged alone, is the first one's child; ``also``
+    names the others.
     """
+    return _tags(
+        {
+            **({"mlflow.parentRunId": parent} if parent else {}),
+            **({ALSO: "; ".join(also)} if also else {}),
+            **({"ablate.needs": " ".join(trial.needs)} if trial.needs else {}),
+            KIND: "teacher" if variant.is_teacher else "trial",
+            "ablate.trial_id": trial.id,
+            "ablate.seed": str(trial.seed),
+            "ablate.trainable": study.trainable,
+            _NOTE: _trial_note(study, variant, trial),
+        }
+    )
+
+
+def trial_tags(place: Mapping[str, str], record: Record) -> dict[str, str]:
+    """All tags of a Trial's run: those of its place, and the Record's, which may change while it runs."""
     environment = dict(record.environment)
-    whose = [t.variant for t in (*study.trials, *study.teachers) if t.id == trial.id]
-    also = [name for name in whose if name != variant.name]
-    tags = variant_tags(study, variant) | {
-        **({"mlflow.parentRunId": parent} if parent else {}),
-        **({ALSO: "; ".join(also)} if also else {}),
-        **({"ablate.needs": " ".join(trial.needs)} if trial.needs else {}),
-        KIND: "teacher" if variant.is_teacher else "trial",
-        "ablate.trial_id": record.trial_id,
-        "ablate.seed": str(record.seed),
+    tags = {
+        **place,
         "ablate.trainable": record.trainable,
         "ablate.status": record.status,
         "ablate.cause": record.cause or "",
         "ablate.attempts": str(record.attempts),
         "ablate.seconds": f"{record.seconds:.3f}",
         "ablate.data_fingerprint": record.data_fingerprint,
-        "mlflow.note.content": _trial_note(study, variant, trial, record),
     }
+    if record.status == "failed":
+        tags[_NOTE] = f"**Failed ({record.cause}):** {record.error}\n\n{place.get(_NOTE, '')}"
     if commit := environment.pop("git_commit", ""):
         tags["mlflow.source.git.commit"] = commit
     tags |= {f"env.{name}": value for name, value in environment.items()}
@@ -156,25 +168,23 @@ def digest(rows: Sequence[Row]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def data_name(study: Study, record: Record) -> str:
+def data_name(study: Study, recipe: Mapping[str, Any]) -> str:
     """How the data set is called in MLflow: the Recipe's source where it has one."""
-    data = record.recipe.get("data")
+    data = recipe.get("data")
     source = data.get("source") if isinstance(data, Mapping) else data
     return str(source) if source else study.name
 
 
-def _trial_note(study: Study, variant: Variant, trial: Trial, record: Record) -> str:
+def _trial_note(study: Study, variant: Variant, trial: Trial) -> str:
     if variant.is_teacher:
         name = variant.name.removeprefix(TEACHER)
         lines = [f"The teacher **{name}** of {study.slug}, seed {trial.seed}, from which others learn.", variant.note]
     else:
         lines = [f"Seed {trial.seed} of Variant **{variant.name}** in {study.slug}."]
-    if record.status == "failed":
-        lines.append(f"**Failed ({record.cause}):** {record.error}")
     changes = [f"- `{name}`: `{was}` → `{now}`" for name, (was, now) in variant.changes.items()]
     baseline = "The base as it is." if variant.is_teacher else "The baseline: every Factor at its reference Level."
     lines.append("\n".join(changes) if changes else baseline)
-    lines.append(f"Trial `{record.trial_id}`; the whole Recipe is in `recipe.json`, the result in `result.json`.")
+    lines.append(f"Trial `{trial.id}`; the whole Recipe is in `recipe.json`, the result in `result.json`.")
     return "\n\n".join(line for line in lines if line)
 
 

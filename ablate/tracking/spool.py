@@ -2,30 +2,37 @@
 
 ::
 
-    <root>/trials/<id>/trial.json    what the Trial is
-                       lock          held by the process that trains it
-                       journal       attempts and reported rows
-                       work/         the Trainable's folder; work/artifacts/ is kept
-                       result.json   written last
+    <root>/trials/<id>/trial.json     what the Trial is
+                       lock           held by the process that trains it
+                       journal        attempts and reported rows
+                       attempt-<n>/   the Trainable's folder, until the Trial has finished
+                       failure.json   how the last attempt failed
+                       work/          of a finished Trial: work/artifacts/ is kept
+                       result.json    of a finished Trial, written last
+    <root>/settled/                   marks of new outcomes
 
 Everything that is known of a Trial can be read from its folder, without a database and while it runs.
 """
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ablate.study.study import Trial
 from ablate.tracking import journal
-from ablate.tracking.claim import ARTIFACTS, JOURNAL, RESULT, WORK, Claim, compose, standing
-from ablate.tracking.codec import encode
+from ablate.tracking.attempt import artifacts, settle
+from ablate.tracking.claim import Claim
 from ablate.tracking.disk import Lock, is_held, set_aside, write_atomically
+from ablate.tracking.fetched import copy_artifacts, keep
+from ablate.tracking.marks import Marks
+from ablate.tracking.outcome import JOURNAL, WORK, compose, load, standing
 from ablate.tracking.record import Record, Row
 
 _ABOUT, _LOCK = "trial.json", "lock"
@@ -37,6 +44,7 @@ class Spool:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._marks = Marks(root)
 
     def home(self, trial_id: str) -> Path:
         """The folder of a Trial. Raises ValueError where the id could not name one."""
@@ -57,7 +65,7 @@ class Spool:
         try:
             about = _about(trial.id, trial.seed, trainable, trial.recipe, data_fingerprint)
             _describe(home, about)
-            return Claim(home, about, lock)
+            return Claim(home, about, lock, self._marks)
         except BaseException:
             lock.release()
             raise
@@ -85,27 +93,63 @@ class Spool:
 
     def records(self, trial_ids: Iterable[str]) -> dict[str, Record]:
         """The Records of those Trials that were started here, in the order of the ids."""
-        found = ((trial_id, self.record(trial_id)) for trial_id in trial_ids)
-        return {trial_id: record for trial_id, record in found if record is not None}
+        with _collector_paused():
+            found = ((trial_id, self.record(trial_id)) for trial_id in trial_ids)
+            return {trial_id: record for trial_id, record in found if record is not None}
 
     def finished(self) -> list[Record]:
         """Every Trial finished here, of whichever study; reads them all, so ask it seldom."""
-        folder = self.root / "trials"
-        ids = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        return [record for record in self.records(ids).values() if record.status == "finished"]
+        try:
+            ids = sorted(filter(_ID.fullmatch, os.listdir(self.root / "trials")))  # noqa: PTH208 - names alone
+        except FileNotFoundError:
+            return []
+        with _collector_paused():
+            records = (load(self.home(trial_id)) for trial_id in ids)
+            return [record for record in records if record is not None and record.status == "finished"]
 
     def last_row(self, trial_id: str) -> Row | None:
         """The row reported last, cheaply; None before the first."""
         return journal.last_row(self.home(trial_id) / JOURNAL)
 
+    def last_sign(self, trial_id: str) -> float | None:
+        """When the Trial's journal was last written to, seconds since the Unix epoch; None before its first attempt.
+
+        The time is that of the file's machine, which may not agree with this one's clock.
+        """
+        try:
+            return (self.home(trial_id) / JOURNAL).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    def deaths(self, trial_id: str) -> int:
+        """How often processes have died with the Trial in their hands, in a row (`Story.deaths`).
+
+        An attempt that is under way counts as one that died: only its lock tells them apart.
+        """
+        return journal.read(self.home(trial_id) / JOURNAL).deaths
+
+    def settled_since(self, seen: Set[str] = frozenset()) -> tuple[list[str], frozenset[str]]:
+        """Ids of Trials, of whichever study, with an outcome that is new, and what to call this with the next time.
+
+        One look into one folder, however many Trials there are. A hint: after a kill, or on a full disk, there may be
+        an outcome that is never told here, so look at `records` at the start, where a job has ended, and now and then.
+        """
+        return self._marks.since(seen)
+
     def artifact(self, trial_id: str, name: str) -> Path | None:
-        """Where a file kept with the Trial lies; None where it does not."""
-        folder = (self.home(trial_id) / WORK / ARTIFACTS).resolve()
+        """Where a file kept with the Trial lies; None where it does not.
+
+        Those of a finished Trial stay there. Those of one that failed move with its next attempt.
+        """
+        found = artifacts(self.home(trial_id))
+        if found is None:
+            return None
+        folder = found.resolve()
         path = (folder / name).resolve()
         return path if path.is_relative_to(folder) and path.is_file() else None
 
-    def save(self, record: Record, artifacts: Path | None = None) -> bool:
-        """Keep a Record that was fetched from the Store, with the files in the folder ``artifacts``.
+    def save(self, record: Record, files: Path | None = None) -> bool:
+        """Keep a Record that was fetched from the Store, with those in the folder ``files``.
 
         Returns whether it was: not where a process trains the Trial here, nor over an outcome that is here,
         unless that is a failure and the Record a success. A later attempt goes on counting from the Record's.
@@ -120,19 +164,31 @@ class Spool:
                 return False
             about = _about(record.trial_id, record.seed, record.trainable, record.recipe, record.data_fingerprint)
             _describe(home, about)
-            if artifacts is not None:
-                _copy_artifacts(artifacts, home)
-            if record.status == "failed":
-                _tell_attempts(home / JOURNAL, record)
-            return write_atomically(home / RESULT, encode(record))
+            kept = keep(record, home, files)
+        if kept:
+            self._marks.add(record)
+        return kept
 
-    def restore(self, trial_id: str, artifacts: Path) -> None:
+    def restore(self, trial_id: str, files: Path) -> None:
         """Put the files of a Trial that has finished here, fetched from the Store, back to where some are missing."""
         home = self.home(trial_id)
         with Lock(home / _LOCK) as lock:
             record = standing(home) if lock.acquire() else None
             if record is not None and record.status == "finished":
-                _copy_artifacts(artifacts, home)
+                settle(home)
+                copy_artifacts(files, home / WORK)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Records hold no cycles, and looking for some takes half the time of reading thousands of them."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def _about(
@@ -164,22 +220,3 @@ def _description(home: Path) -> dict[str, Any] | None:
     except (ValueError, TypeError, AttributeError) as error:  # no text, no JSON, or not these fields
         set_aside(path, error)
         return None
-
-
-def _tell_attempts(path: Path, record: Record) -> None:
-    """Journal a failed Record's attempts, so that the next one here counts and takes time on from them."""
-    journaled = journal.read(path).attempts
-    teller = journal.Journal(path)
-    for attempt in range(journaled + 1, record.attempts + 1):
-        last = attempt == record.attempts
-        teller.begin(attempt, record.started, clean=False)
-        teller.end(attempt, "failed", record.ended or record.started, record.seconds if last else 0.0)
-
-
-def _copy_artifacts(source: Path, home: Path) -> None:
-    target = home / WORK / ARTIFACTS
-    with tempfile.TemporaryDirectory(dir=home) as folder:
-        copy = Path(shutil.copytree(source, Path(folder) / ARTIFACTS))
-        shutil.rmtree(target, ignore_errors=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        copy.rename(target)

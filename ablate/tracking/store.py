@@ -58,6 +58,11 @@ def database(uri: str) -> Path | None:
     return Path(name).absolute()
 
 
+def is_server(uri: str) -> bool:
+    """Whether many processes may write to it at once, each from its own machine: a tracking server, by HTTP."""
+    return uri.startswith(("http://", "https://"))
+
+
 class Store(Protocol):
     """Every method raises `StoreUnavailable`, and nothing else, when the Store is at fault."""
 

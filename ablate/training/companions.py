@@ -173,7 +173,7 @@ def _store(port: int) -> TCPStore:
     return TCPStore(_HOST, port, is_master=port == 0, wait_for_workers=False, timeout=timeout)
 
 
-class _Silent:
+class Silent:
     """A report for processes of which another one speaks."""
 
     stop_requested = False
@@ -195,7 +195,7 @@ def main() -> None:
     os.write(1, _READY)
     os.dup2(2, 1)  # what it prints from now on is kept with its errors
     with contextlib.suppress(Stopped):
-        train(told["recipe"], told["seed"], _Silent(), Path(told["folder"]))
+        train(told["recipe"], told["seed"], Silent(), Path(told["folder"]))
 
 
 def _end_with(parent: int) -> None:

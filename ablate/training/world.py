@@ -59,7 +59,7 @@ class World:
     @staticmethod
     @contextmanager
     def joined() -> Iterator[World]:
-        """Join the processes that torchrun started, or submitit's `TorchDistributedEnvironment` describes.
+        """Join the processes that torchrun started, or a cluster's job of several, which plays torchrun for each Trial.
 
         They say so in RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and LOCAL_RANK, which chooses the GPU.
         """

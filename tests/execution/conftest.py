@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import time
@@ -59,3 +60,22 @@ def start_driver(workplace):
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def smi(tmp_path, monkeypatch):
+    """A fake nvidia-smi on PATH: give it the lines of its memory query, or its listing; at first it has neither."""
+    folder = tmp_path / "fake-driver"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def tell(*memory: str, listing: str = "") -> None:
+        (folder / "memory").write_text("".join(f"{line}\n" for line in memory))
+        (folder / "listing").write_text(listing)
+
+    tell()
+    program = folder / "nvidia-smi"
+    program.write_text(f'#!/bin/sh\n[ "$1" = -L ] && exec cat {folder}/listing\nexec cat {folder}/memory\n')
+    program.chmod(0o755)
+    return tell

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ablate.execution.display import LiveDisplay, PlainDisplay, QuietDisplay, choose_display, clock
+from ablate.execution.display import LiveDisplay, PlainDisplay, QuietDisplay, choose_display, clock, render
 from ablate.execution.progress import Estimate, Progress, Running, RunSummary
 from ablate.study.study import Trial
 from ablate.tracking.record import Record, Row
@@ -82,6 +82,74 @@ def test_the_live_table_says_that_it_stops():
     assert "once more to kill them" in shown
     assert "ValueError: a [bold]bracket[/bold]" in shown
     assert "stopped with 1 Trials interrupted and 2 not begun" in shown.splitlines()[-1]
+
+
+def crowd(count):
+    """Trials that began one after the other; every fourth has reported, and the later it began the sooner it ends."""
+    for i in range(count):
+        row = Row(5, {"top1": 0.5}, 1000.0) if i % 4 == 0 else None
+        trial = Trial(str(i), f"a-rather-long-name-of-a-variant={i}", i, {})
+        yield Running(f"77_{i} on gpu{i % 9}", trial, 100.0 + i, 0, row, 10)
+
+
+def drawn(progress, width, height):
+    console = Console(file=io.StringIO(), record=True, force_terminal=True, width=width, height=height)
+    console.print(render(progress, "top1", height))
+    return console.export_text().splitlines()
+
+
+CLUSTER = Progress(
+    total=10_000,
+    slots=500,
+    trained=110,
+    reused=10,
+    failed=0,
+    running=tuple(crowd(480)),
+    waiting=9400,
+    elapsed_s=9000.0,
+    now=1010.0,
+    left=Estimate(7200.0, "120 finished Trials"),
+    queued=9400,
+    place="job",
+)
+
+
+@pytest.mark.parametrize(("width", "height", "rows"), [(120, 40, 12), (80, 24, 12), (100, 12, 5), (60, 5, 1)])
+def test_a_crowd_is_cut_to_what_fits(width, height, rows):
+    """Those nearest their end are shown, one line each, and how many are not; it all fits the terminal."""
+    lines = drawn(CLUSTER, width, height)
+    shown = [line for line in lines if line.startswith("77_")]
+    # The pace of item i is (1000 - (100 + i)) / 5 s a step: the last to begin is the first to end.
+    assert [int(line.split()[0].removeprefix("77_")) for line in shown] == list(range(476, 0, -4))[:rows]
+    assert lines[-1] == f"... and {480 - rows} more"
+    assert len(lines) <= max(height, 7)
+
+
+def test_those_without_a_pace_come_oldest_first():
+    """Behind the ones whose end can be told."""
+    silent = [item for item in crowd(40) if item.row is None][::-1]
+    (paced,) = [item for item in crowd(5) if item.trial.id == "4"]
+    lines = drawn(replace(CLUSTER, running=(*silent, paced)), 120, 40)
+    assert [int(line.split()[0].removeprefix("77_")) for line in lines if line.startswith("77_")] == [
+        item.trial.seed for item in (*silent, paced)
+    ], "all fit"
+    lines = drawn(replace(CLUSTER, running=(*silent, paced)), 120, 20)
+    shown = [int(line.split()[0].removeprefix("77_")) for line in lines if line.startswith("77_")]
+    assert shown == [4, 1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14]
+
+
+def test_a_queue_is_told_in_a_line():
+    """Running, queued, finished, failed; what else there is only where there is some of it."""
+    lines = drawn(CLUSTER, 120, 40)
+    assert lines[0].split()[-1] == "120/10,000"
+    assert lines[1] == "running 480 · queued 9,400 · finished 120 · failed 0"
+    assert lines[3].split()[:2] == ["job", "Variant"]
+    odd = replace(CLUSTER, failed=3, queued=9000, dropped=2)
+    counts = "running 480 · queued 9,000 · finished 120 · failed 3 · waiting 400 · cancelled 2"
+    assert drawn(odd, 120, 40)[1] == counts
+    out = io.StringIO()
+    PlainDisplay(Console(file=out, width=200), "top1").started(odd)
+    assert out.getvalue() == f"10000 Trials, 10 of them finished before; {counts}\n"
 
 
 def test_the_display_suits_the_console():

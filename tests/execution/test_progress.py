@@ -36,6 +36,7 @@ def test_a_running_trial_is_judged_by_the_pace_of_this_attempt():
     """Resumed at step 4 of 10, 3 steps in 6 s: 6 s are left after the report, 5 s one second later."""
     item = running("a", since=100.0, first_step=4, row=Row(7, {}, 106.0), steps=10)
     assert item.seconds_left() == pytest.approx(6.0)
+    assert item.expected_end() == pytest.approx(112.0)
     estimate = estimate_left([], [item], {}, 2, now=107.0)
     assert estimate.seconds == pytest.approx(5.0)
     assert estimate.basis == "the pace of 1 running"

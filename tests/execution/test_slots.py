@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from types import SimpleNamespace
 
 import pytest
 
 from ablate.execution import slots
+from ablate.execution.gpus import CONTEXT_GB
 from ablate.execution.slots import Slot, plan_slots
 
 
@@ -59,28 +59,91 @@ def test_no_slot_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("variable", "expected"),
-    [(None, ("0", "1", "2")), ("", ()), ("-1", ()), ("2,0", ("2", "0")), ("1,-1,2", ("1",)), ("GPU-ab", ("GPU-ab",))],
+    ("count", "most", "cores", "threads", "shown"),
+    [
+        (None, 2, 8, [2] * 4, ["0", "1", "0", "1"]),
+        (3, 2, 8, [2] * 3, ["0", "1", "0"]),
+        (None, 1, 8, [4] * 2, ["0", "1"]),
+        (None, 3, 2, [1] * 6, ["0", "1"] * 3),
+    ],
 )
-def test_gpus_are_those_that_cuda_would_see(monkeypatch, variable, expected):
-    """CUDA_VISIBLE_DEVICES chooses among what nvidia-smi lists, and stops at the first negative number."""
-    listing = "GPU 0: A (UUID: a)\n  MIG 1g: (UUID: m)\nGPU 1: B (UUID: b)\nGPU 2: C (UUID: c)\n"
-    monkeypatch.setattr(slots.subprocess, "run", lambda *a, **k: SimpleNamespace(returncode=0, stdout=listing))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if variable is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
-    assert slots.visible_gpus() == expected
+def test_small_trials_share_gpus(smi, count, most, cores, threads, shown):
+    """Every GPU takes as many as asked, in turn, and cores are shared out evenly among all of them."""
+    planned = plan_slots(count, cores=cores, gpus=("0", "1"), trials_per_gpu=most)
+    assert [slot.threads for slot in planned] == threads
+    assert [slot.gpu for slot in planned] == shown
+    assert [slot.name for slot in planned] == [f"slot{k}" for k in range(len(planned))]
 
 
-def test_a_chosen_gpu_that_is_not_there_does_not_count(monkeypatch):
-    """CUDA_VISIBLE_DEVICES on a machine without GPUs means nothing."""
+@pytest.mark.parametrize(
+    ("need", "most", "shown"),
+    [
+        (20.0, None, ["0", "1", "0", "0"]),  # 85.9 GB, of which 77.3 may be used: 3; 32.2 and 28.9: 1
+        (20.0, 2, ["0", "1", "0"]),
+        (30.0, None, ["0", "0"]),  # too much for the smaller one
+        (70.0, 4, ["0"]),
+    ],
+)
+def test_as_many_share_a_gpu_as_fit(smi, need, most, shown):
+    """Nine tenths of the free memory, in GB of 1e9 bytes, hold so many; never more than asked."""
+    smi(f"0, GPU-a, {81920}, {81920}", f"1, GPU-b, {30720}, {30720}")
+    planned = plan_slots(cores=1, gpus=("0", "1"), gpu_memory_gb=need, trials_per_gpu=most)
+    assert [slot.gpu for slot in planned] == shown
 
-    def missing(*args, **options):
-        raise FileNotFoundError("nvidia-smi")
 
-    monkeypatch.setattr(slots.subprocess, "run", missing)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    assert slots.visible_gpus() == ()
+def test_a_gpu_that_is_in_use_takes_one_at_least(smi):
+    """Where others have most of its memory now, one Trial is planned: it fits as soon as they are gone."""
+    smi("0, GPU-a, 81920, 4000")
+    assert [slot.gpu for slot in plan_slots(cores=1, gpus=("GPU-a",), gpu_memory_gb=20)] == ["GPU-a"]
+
+
+def test_parts_of_divided_gpus_are_shared_by_their_size(smi):
+    """The size of a part (MIG) is in its name: 20 GB hold two Trials of 8 GB, 10 GB one."""
+    smi(
+        listing="GPU 0: NVIDIA A100 (UUID: GPU-a)\n"
+        "  MIG 2g.20gb     Device  0: (UUID: MIG-m)\n"
+        "  MIG 1g.10gb     Device  1: (UUID: MIG-n)\n"
+    )
+    assert [slot.gpu for slot in plan_slots(cores=1, gpu_memory_gb=8)] == ["MIG-m", "MIG-n", "MIG-m"]
+
+
+@pytest.mark.parametrize(
+    ("number", "share"),
+    [(1, None), (2, (0.9 * 80 / 2 - CONTEXT_GB) / 100), (4, (0.9 * 80 / 4 - CONTEXT_GB) / 100)],
+)
+def test_slots_of_one_gpu_share_its_free_memory(smi, number, share):
+    """Together they leave a tenth of what is free and what CUDA itself takes; one alone has no limit."""
+    smi(f"0, GPU-a, {100e9 / 1024**2:.0f}, {80e9 / 1024**2:.0f}")
+    planned = plan_slots(cores=1, gpus=("0",), trials_per_gpu=number)
+    assert [slot.gpu_share for slot in planned] == [share and pytest.approx(share, abs=1e-4)] * number
+
+
+def test_slots_share_also_where_only_their_number_says_so(smi):
+    """With more slots than GPUs those that share one are limited, and those that do not are not."""
+    planned = plan_slots(3, cores=1, gpus=("0", "1"))
+    assert [slot.gpu_share for slot in planned] == [0.45, None, 0.45]  # nothing is known of the memory
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"processes": 2, "trials_per_gpu": 2}, "2 processes to a Trial need whole GPUs of their own"),
+        ({"processes": 2, "gpus": ("MIG-a", "MIG-b")}, r"whole GPUs, and these are parts of divided ones \(MIG\)"),
+        ({"trials_per_gpu": 0}, "at least one Trial to a GPU is needed, got 0"),
+        ({"trials_per_gpu": 2, "gpus": ()}, "none is visible"),
+        ({"trials_per_gpu": 2, "count": 5}, "5 slots do not fit: the GPUs take 4 Trials"),
+        ({"gpu_memory_gb": 200}, "a Trial takes 200 GB, and the largest GPU has 85.9 GB"),
+        ({"gpu_memory_gb": 0}, "above zero"),
+        ({"gpu_memory_gb": 5, "gpus": ("7",)}, "nvidia-smi does not tell"),
+        ({"trials_per_gpu": 200}, "200 Trials do not fit into GPU 0, of which 85.9 GB are free"),
+    ],
+)
+def test_sharing_that_cannot_be_is_refused(smi, options, message):
+    """In plain words, before anything is started."""
+    smi("0, GPU-a, 81920, 81920", "1, GPU-b, 81920, 81920")
+    options = {"gpus": ("0", "1"), **options}
+    with pytest.raises(ValueError, match=message):
+        plan_slots(options.pop("count", None), cores=4, **options)
 
 
 def test_hyperthreads_of_one_core_count_once(tmp_path):

@@ -146,7 +146,7 @@ def test_a_curve_is_the_mean_and_its_band_the_extremes(fake: SimpleNamespace) ->
     with paper_style():
         figure = curves.draw(compared, history)
     assert figure is not None
-    panels = [variants for _, variants in curves.panels_of(compared.study)]
+    panels = [variants for _, variants in curves.panels_of(compared.study, list(compared.summary["variant"]))]
     for axes, shown in zip(figure.axes, panels, strict=False):
         drawn = ["baseline", *(name for name in shown if name != "lost")]
         bands = [c for c in axes.collections if isinstance(c, PolyCollection)]

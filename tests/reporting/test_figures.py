@@ -123,7 +123,7 @@ def test_one_seed_is_enough_to_draw(fake: SimpleNamespace) -> None:
 def test_variants_of_one_factor_share_a_panel(fake: SimpleNamespace) -> None:
     """Small multiples: a panel per Factor with at most four Levels, and the combined Variants last."""
     names = ("baseline", "a=1+b=1", *(f"a={i}" for i in range(1, 6)), "b=1")
-    panels = curves.panels_of(fake.study(names))
+    panels = curves.panels_of(fake.study(names), names)
     assert panels == [("a", ["a=1", "a=2", "a=3", "a=4"]), ("a", ["a=5"]), ("b", ["b=1"]), ("combined", ["a=1+b=1"])]
 
 

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate import parts
-from ablate.study.identity import ENGINE_REVISION, digest, engine_revision, revision_of, trial_id, without_paths
+from ablate.study.identity import (
+    ENGINE_REVISION,
+    digest,
+    engine_revision,
+    revision_of,
+    trial_id,
+    trial_ids,
+    without_paths,
+)
 from ablate.study.study import VISION
 
 RECIPE: dict[str, Any] = {
@@ -29,6 +37,12 @@ def _id(recipe: dict[str, Any] = RECIPE, seed: int = 0, **options: str) -> str:
 def test_the_id_of_a_recipe_is_fixed() -> None:
     """A golden value: results that are stored are found again by every later version."""
     assert _id() == "0f216af97b7ccf9f"
+
+
+def test_the_seeds_of_a_recipe_have_the_ids_that_they_have_alone() -> None:
+    """What is found once for all of them changes none; the golden value is among them."""
+    found = trial_ids(RECIPE, [3, 0], trainable=VISION, revision="1", data_fingerprint="d")
+    assert found == {3: _id(seed=3), 0: "0f216af97b7ccf9f"}
 
 
 def test_everything_that_decides_the_outcome_is_in_the_id() -> None:

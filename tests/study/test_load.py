@@ -127,6 +127,23 @@ def test_combined_designs_have_each_variant_once(example: str, load: Loader) -> 
     assert [len(v.changes) for v in study.variants[:6]] == [0, 1, 1, 1, 1, 1]
 
 
+def test_a_combination_is_the_same_whatever_stands_before_it(example: str, load: Loader) -> None:
+    """Of a factorial each Variant has the Recipe, the changes and the Trials that it has as the only one listed."""
+    design, variants = "design: one_at_a_time", "variants:\n  original:\n    levels: {posemb: learned, batch: 128}\n"
+    plain = "    variants: {original: null}\n  paper:\n"
+    whole = load(example.replace(design, "design: factorial").replace("  paper:\n", plain))
+    assert len(whole.variants) == 3 * 3 * 2
+    for variant in whole.variants[1:]:
+        levels = ", ".join(f"{factor}: {level}" for factor, level in variant.levels.items())
+        alone = f"variants:\n  original:\n    levels: {{{levels}}}\n"
+        study = load(example.replace(design, "design: listed").replace(variants, alone), only=["original"])
+        assert study.variants[1].recipe == variant.recipe
+        assert study.variants[1].changes == variant.changes
+        assert [t.id for t in study.trials if t.variant == "original"] == [
+            t.id for t in whole.trials if t.variant == variant.name
+        ]
+
+
 def test_two_factors_may_set_a_field_to_the_same_value(example: str, load: Loader) -> None:
     """Only different values contradict each other; sections that differ in their fields do not."""
     text = example.replace("off: {augment.randaug: off}", "off: {augment.randaug: off, schedule: {batch_size: 128}}")

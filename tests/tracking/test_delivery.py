@@ -234,7 +234,7 @@ def test_results_come_from_the_spool_and_then_from_the_store(
     assert collect(study, fresh, fake_store) == {mine.trial_id: mine, failed.trial_id: failed}
     assert fresh.artifact(mine.trial_id, "per_example.npz") is not None
     assert collect(study, fresh, None) == {mine.trial_id: mine, failed.trial_id: failed}
-    assert [p.name for p in fresh.root.iterdir()] == ["trials"]
+    assert sorted(p.name for p in fresh.root.iterdir()) == ["settled", "trials"]
 
 
 def test_a_success_elsewhere_beats_a_failure_here(

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablate.tracking.journal import Journal, Story, last_row, read
@@ -31,6 +31,7 @@ def curve(path: Path) -> list[tuple[int, float]]:
     return [(row.step, row.metrics["loss"]) for row in read(path).history]
 
 
+@settings(deadline=None)
 @given(st.lists(metrics, max_size=6))
 def test_rows_come_back_as_they_were_reported(
     tmp_path_factory: pytest.TempPathFactory, reported: list[dict[str, float]]
@@ -46,6 +47,7 @@ def test_rows_come_back_as_they_were_reported(
     assert repr(last_row(path)) == repr(expected[-1] if expected else None)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_line_torn_anywhere_costs_that_line_only(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
     """Cut after any byte, the journal still tells its whole lines, and can be continued."""
@@ -125,3 +127,62 @@ def test_the_last_row_is_found_behind_long_ends(path: Path):
     journal.row(1, 1, long, 5.0, 2.0)
     journal.end(1, "interrupted", 6.0, 3.0)
     assert last_row(path) == Row(1, long, 5.0)
+
+
+def test_an_attempt_that_says_late_that_it_begins_does_not_take_over_again(path: Path):
+    """Two processes may take over one after the other and write the other way round: the later attempt counts."""
+    journal = tell(path, [(0, 1.0)])
+    journal.begin(3, 3000.0, clean=False)
+    journal.row(3, 1, {"loss": 0.5}, 3001.0, 1.0)
+    journal.begin(2, 2000.0, clean=True)
+    journal.row(2, 0, {"loss": 77.0}, 2001.0, 1.0)
+    journal.row(3, 2, {"loss": 0.25}, 3002.0, 2.0)
+    assert curve(path) == [(0, 1.0), (1, 0.5), (2, 0.25)]
+    assert read(path).attempts == 3
+
+
+def test_an_orphans_end_is_not_the_end(path: Path):
+    """Once another attempt has begun, how the one before it ends changes nothing: both died."""
+    journal = tell(path, [(0, 1.0)], [(0, 1.0)])
+    journal.end(1, "failed", 9999.0, 5.0)
+    assert read(path).deaths == 2
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.integers(0, 5), max_size=3), st.sampled_from([None, "interrupted", "failed"])),
+        max_size=6,
+    )
+)
+def test_deaths_are_counted_back_to_the_last_end_or_progress(
+    tmp_path_factory: pytest.TempPathFactory, lives: list[tuple[list[int], str | None]]
+):
+    """As many as died since one ended by itself or got further than all before it, which is the first of them."""
+    path = tmp_path_factory.mktemp("journal") / "journal"
+    journal = Journal(path)
+    for number, (steps, end) in enumerate(lives, start=1):
+        journal.begin(number, 1.0, clean=False)
+        for step in sorted(steps):
+            journal.row(number, step, {"loss": 1.0}, 1.0, 1.0)
+        if end is not None:
+            journal.end(number, end, 1.0, 1.0)  # type: ignore[arg-type]
+    expected = 0
+    for index in reversed(range(len(lives))):
+        steps, end = lives[index]
+        if end is not None:
+            break
+        expected += 1
+        if steps and max(steps) > max((step for before, _ in lives[:index] for step in before), default=-1):
+            break
+    assert read(path).deaths == expected
+
+
+def test_after_a_clean_start_progress_begins_anew(path: Path):
+    """What was reached before a divergence is forgotten."""
+    journal = tell(path, [(9, 1.0)])
+    journal.end(1, "failed", 1010.0, 1.0)
+    for number, top in ((2, 1), (3, 1), (4, 2)):
+        journal.begin(number, 1000.0 * number, clean=number == 2)
+        journal.row(number, top, {"loss": 1.0}, 1000.0 * number, 1.0)
+    assert read(path).deaths == 1

@@ -220,7 +220,8 @@ def test_an_orphan_cannot_overwrite_a_finished_result(spool: Spool, trial: Trial
         _ = claim.folder
         claim.report(0, {"loss": 0.5})
         done = claim.finish({"loss": 0.5}, {})
-    late.report(1, {"loss": 8.0})
+    with pytest.raises(FileNotFoundError, match="taken over"):
+        late.report(1, {"loss": 8.0})
     assert late.finish({"loss": 9.0}, {}) == done
     assert late.fail("error", "x") == done
     assert spool.record(trial.id) == done
@@ -362,6 +363,90 @@ def test_thousands_of_records_are_read_in_seconds(
     start = time.monotonic()
     assert list(spool.records([*ids, "absent"])) == ids
     assert time.monotonic() - start < 5
+
+
+def test_the_last_sign_of_a_trial_is_its_last_line(spool: Spool, trial: Trial):
+    """Before an attempt there is none; then it is the time of the journal's last line, in epoch seconds."""
+    assert spool.last_sign(trial.id) is None
+    with claim_of(spool, trial) as claim:
+        _ = claim.folder
+        os.utime(spool.home(trial.id) / "journal", (5.0, 5.0))
+        assert spool.last_sign(trial.id) == 5.0
+        claim.report(0, {"loss": 1.0})
+        sign = spool.last_sign(trial.id)
+        assert sign is not None
+        assert sign > 5.0
+
+
+def test_deaths_are_counted_without_a_driver(spool: Spool, trial: Trial):
+    """Each process that dies counts until the Trial gets further or an attempt ends by itself."""
+    counts = []
+    for step in (3, 3, 2, 4):
+        with claim_of(spool, trial) as claim:
+            counts.append(claim.deaths)
+            _ = claim.folder
+            claim.report(step, {"loss": 1.0})
+    assert counts == [0, 1, 2, 3]
+    assert spool.deaths(trial.id) == 1
+    with claim_of(spool, trial) as claim:
+        _ = claim.folder
+        claim.interrupted()
+    assert spool.deaths(trial.id) == 0
+
+
+def test_only_new_outcomes_are_told(spool: Spool, study: Study, train: Callable[..., Record]):
+    """Each outcome is told once, whoever asks with what it was told before; a second failure is told as well."""
+    assert spool.settled_since() == ([], frozenset())
+    first, second = study.trials[0], study.trials[1]
+    train(study, 0)
+    told, seen = spool.settled_since()
+    assert told == [first.id]
+    assert spool.settled_since(seen) == ([], seen)
+    for _ in range(2):
+        with claim_of(spool, second) as claim:
+            _ = claim.folder
+            assert spool.settled_since(seen)[0] == []
+            claim.fail("error", "x")
+        told, seen = spool.settled_since(seen)
+        assert told == [second.id]
+    assert spool.settled_since(frozenset())[0] == sorted([first.id, second.id])
+
+
+def test_a_fetched_record_is_news(spool: Spool, study: Study, record_of: Callable[..., Record]):
+    """What was put here from the Store is told like what was trained here; what was refused is not."""
+    record = record_of(study)
+    assert spool.save(record)
+    told, seen = spool.settled_since()
+    assert told == [record.trial_id]
+    assert not spool.save(record)
+    assert spool.settled_since(seen)[0] == []
+
+
+def test_a_mark_that_cannot_be_made_fails_no_trial(spool: Spool, study: Study, train: Callable[..., Record]):
+    """Where there is no room for the mark the result stands all the same; the next claim makes up for the mark."""
+    spool.root.mkdir()
+    (spool.root / "settled").write_text("in the way of the folder")
+    record = train(study)
+    assert spool.record(record.trial_id) == record
+    (spool.root / "settled").unlink()
+    assert spool.settled_since()[0] == []
+    with claim_of(spool, study.trials[0]):
+        pass
+    assert spool.settled_since()[0] == [record.trial_id]
+
+
+def test_finished_trials_are_listed_and_nothing_else(
+    spool: Spool, study: Study, train: Callable[..., Record], record_of: Callable[..., Record]
+):
+    """Failed and interrupted ones and strange files are left out."""
+    assert spool.finished() == []
+    record = train(study)
+    assert spool.save(record_of(study, 1, status="failed", cause="error", metrics={}))
+    with claim_of(spool, study.trials[2]) as claim:
+        _ = claim.folder
+    (spool.root / "trials" / ".DS_Store").write_text("")
+    (spool.root / "trials" / "notes.txt").write_text("")
+    assert spool.finished() == [record]
 
 
 def test_the_description_is_plain_json(spool: Spool, trial: Trial):

@@ -8,6 +8,7 @@ ended when `squeue` does not list it, and what `sacct` says is taken for the rea
 from __future__ import annotations
 
 import getpass
+import hashlib
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +23,8 @@ _FIELDS = "%i|%T|%N|%L|%k|%r"
 OUT_OF_MEMORY = "OUT_OF_MEMORY"
 _UNKNOWN_LIMIT = 1001
 """Slurm's default of MaxArraySize."""
+_LONGEST_NAME = 60
+"""Letters of a study's name that its jobs bear."""
 
 
 class SlurmError(RuntimeError):
@@ -58,6 +61,18 @@ class Ended:
     exit_code: str = ""
     """As ``status:signal``."""
     node: str = ""
+
+    @property
+    def lags(self) -> bool:
+        """Whether the accounting has yet to learn that the job has ended."""
+        return self.state in ("PENDING", "RUNNING", "REQUEUED", "COMPLETING", "SUSPENDED")
+
+
+def job_name(slug: str) -> str:
+    """The name in Slurm of all jobs of a study, which no other study's bear."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "-", slug)[:_LONGEST_NAME]
+    short = "" if plain == slug else f"-{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
+    return f"ablate-{plain}{short}"
 
 
 def living(job_name: str) -> dict[str, Living]:

@@ -14,6 +14,7 @@ one without an array's id, and the next driver finds that array in Slurm's queue
 from __future__ import annotations
 
 import json
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -21,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from ablate.execution.run_folder import RunFolder
-from ablate.execution.status import JobStatus, read_status
+from ablate.execution.status import JobStatus, logs_of, read_status
 from ablate.tracking.disk import set_aside, write_atomically
 
-_FOLDER, _CANCELLED = "submissions", "cancelled"
+_CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Submission:
     @property
     def file(self) -> Path:
         """Where it is kept."""
-        return self.run / _FOLDER / f"{self.key}.json"
+        return RunFolder(self.run).submissions / f"{self.key}.json"
 
     def jobs(self) -> Iterator[SubmittedJob]:
         """The array's jobs that are not concluded; none before it has an id."""
@@ -71,6 +72,10 @@ class Submission:
     def conclude(self, indices: Sequence[int]) -> Submission:
         """The same with these tasks concluded, written down."""
         return replace(self, concluded=self.concluded | frozenset(indices)).save()
+
+    def begun_as(self, array: str) -> Submission:
+        """The same with the id that Slurm gave the array, written down."""
+        return replace(self, array=array).save()
 
     def forget(self) -> None:
         """Delete it: Slurm has never had it."""
@@ -96,10 +101,9 @@ class SubmittedJob:
         """What it last said; None before it has begun."""
         return read_status(self.status_file)
 
-    def log_files(self) -> tuple[Path, ...]:
-        """Standard output and standard error of its first process, which need not exist."""
-        folder = RunFolder(self.submission.run).jobs
-        return tuple(folder / f"{self.job_id}_0_log.{kind}" for kind in ("out", "err"))
+    def log_files(self) -> list[Path]:
+        """Those of all its processes that there are, standard output before standard error."""
+        return logs_of(self.job_id, RunFolder(self.submission.run).jobs)
 
     @property
     def cancelled(self) -> bool:
@@ -127,9 +131,9 @@ def submissions(home: Path, slug: str) -> list[Submission]:
     A file that cannot be read is set aside with a warning.
     """
     found = []
-    for file in (home / "runs" / slug).glob(f"*/{_FOLDER}/*.json"):
+    for file in (home / "runs" / slug).glob("*/submissions/*.json"):
         try:
-            found.append(_read(file))
+            found.append(read_submission(file))
         except FileNotFoundError:  # a driver has just concluded its run
             continue
         except (ValueError, TypeError, KeyError) as error:
@@ -137,7 +141,18 @@ def submissions(home: Path, slug: str) -> list[Submission]:
     return sorted(found, key=lambda submission: submission.submitted)
 
 
-def _read(file: Path) -> Submission:
+def forget_concluded(home: Path, slug: str) -> None:
+    """Delete the folders of invocations whose jobs have all ended and been concluded: pickles, logs, what jobs said."""
+    by_run: dict[Path, list[Submission]] = {}
+    for submission in submissions(home, slug):
+        by_run.setdefault(submission.run, []).append(submission)
+    for run, members in by_run.items():
+        if not any(submission.array is None or any(submission.jobs()) for submission in members):
+            shutil.rmtree(run, ignore_errors=True)
+
+
+def read_submission(file: Path) -> Submission:
+    """What a file says. Raises OSError, ValueError, TypeError or KeyError where it cannot be read."""
     values = json.loads(file.read_text(encoding="utf-8"))
     values["packs"] = tuple(map(tuple, values["packs"]))
     values["concluded"] = frozenset(values["concluded"])

@@ -16,6 +16,8 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+#: The first torch whose allocator can be limited by an environment variable (pytorch/pytorch#161035).
+_LIMITS_BY_ENVIRONMENT = (2, 10)
 #: How much of each log file is kept.
 LOG_LINES = 40
 _READ_BYTES = 64 * 1024
@@ -94,7 +98,11 @@ def task_environment(slot: Slot, job_id: str) -> dict[str, str]:
     environment = dict(os.environ)
     environment.update(dict.fromkeys(THREAD_VARIABLES, str(slot.threads)))
     if slot.gpu is not None:
+        if "CUDA_VISIBLE_DEVICES" not in os.environ:  # the numbers are nvidia-smi's; CUDA counts the fastest first
+            environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
         environment["CUDA_VISIBLE_DEVICES"] = slot.gpu
+    if slot.gpu_share is not None:
+        environment.update(memory_limit(slot.gpu_share, environment))
     environment.update(
         SUBMITIT_EXECUTOR="local",
         SUBMITIT_LOCAL_JOB_ID=job_id,
@@ -105,6 +113,22 @@ def task_environment(slot: Slot, job_id: str) -> dict[str, str]:
         SUBMITIT_LOCAL_LOCALID="0",
     )
     return environment
+
+
+def memory_limit(share: float, environment: Mapping[str, str]) -> dict[str, str]:
+    """What limits torch's allocator to a share of a GPU's memory, beside what the user has told it.
+
+    Its own setting, which a process hands on to those that it starts. Nothing for a torch that does not know it.
+    """
+    major, minor = version("torch").split(".")[:2]
+    if (int(major), int(minor)) < _LIMITS_BY_ENVIRONMENT:
+        return {}
+    told = [name for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF") if environment.get(name)]
+    return {
+        name: ",".join(filter(None, [environment.get(name), f"per_process_memory_fraction:{share:g}"]))
+        for name in told or ["PYTORCH_CUDA_ALLOC_CONF"]
+        if "per_process_memory_fraction" not in environment.get(name, "")
+    }
 
 
 class LocalJob:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ablate.reporting.comparison import Comparison
+from ablate.reporting.drawn_variants import drawn_variants
 from ablate.reporting.figures.style import BLACK, DOUBLE, LINES, SMALL, folded, label, new_figure
 from ablate.study.study import EMA, VISION, Study
 
@@ -23,11 +26,14 @@ def draw(comparison: Comparison, history: pd.DataFrame, width: float = DOUBLE) -
     name = curve_name(comparison.study, history)
     if name is None:
         return None
-    curves = history[(history["name"] == _drawn(comparison.study, history, name)) & np.isfinite(history["value"])]
-    panels = panels_of(comparison.study)
+    shown = drawn_variants(comparison)
+    own = history[history["variant"].isin([comparison.study.baseline.name, *shown])]
+    own = own[(own["name"] == _drawn(comparison.study, own, name)) & np.isfinite(own["value"])]
+    curves = {str(variant): curve for variant, curve in own.groupby("variant", sort=False)}
+    panels = panels_of(comparison.study, shown)
     columns = min(len(panels), 3 if width >= DOUBLE else 2)
     lines = math.ceil(len(panels) / columns)
-    labels = {v.name: _line_label(comparison, v.name, width) for v in comparison.study.variants}
+    labels = {v: _line_label(comparison, v, width) for v in (comparison.study.baseline.name, *shown)}
     longest = max(sum(1 + labels[name].count("\n") for name in variants) for _, variants in panels)
     figure = new_figure(width, 0.6 + (1.35 + 0.12 * longest) * lines)
     grid = figure.subplots(lines, columns, squeeze=False).ravel()
@@ -80,14 +86,14 @@ def curve_name(study: Study, history: pd.DataFrame) -> str | None:
 def _drawn(study: Study, history: pd.DataFrame, name: str) -> list[str]:
     """What to draw of each row's Variant: ``name``, or the same of the averaged weights where it is judged by them."""
     averaged = {v.name for v in study.variants if study.metric_of(v.recipe) != study.metric.name}
-    theirs = f"{EMA}{name}" if f"{EMA}{name}" in set(history["name"]) else name
+    theirs = f"{EMA}{name}" if (history["name"] == f"{EMA}{name}").any() else name
     return [theirs if variant in averaged else name for variant in history["variant"]]
 
 
-def panels_of(study: Study) -> list[tuple[str, list[str]]]:
-    """Title and Variants of each panel, at most four: those that move one Factor by Factor, then the others."""
+def panels_of(study: Study, shown: Collection[str]) -> list[tuple[str, list[str]]]:
+    """Title and Variants of each panel, at most four of those shown: first those that move one Factor, by Factor."""
     groups: dict[str, list[str]] = {}
-    for variant in study.variants[1:]:
+    for variant in (v for v in study.variants[1:] if v.name in shown):
         moved = [n for n, f in study.factors.items() if variant.levels.get(n, f.reference) != f.reference]
         factor = study.factors[moved[0]] if len(moved) == 1 else None
         groups.setdefault((factor.label or factor.name) if factor else "combined", []).append(variant.name)
@@ -98,30 +104,26 @@ def panels_of(study: Study) -> list[tuple[str, list[str]]]:
     return panels or [("baseline", [])]
 
 
-def _draw_panel(axes: Axes, curves: pd.DataFrame, variants: list[str], labels: dict[str, str]) -> None:
+def _draw_panel(axes: Axes, curves: Mapping[str, pd.DataFrame], variants: list[str], labels: dict[str, str]) -> None:
     looks = [(BLACK, "solid", None), *LINES]
     floor: list[float] = []
     for variant, (colour, dashes, marker) in zip(variants, looks, strict=False):
-        own = curves[curves["variant"] == variant]
+        line: dict[str, Any] = {
+            "color": colour, "linestyle": dashes, "marker": marker, "markersize": 3, "label": labels[variant]
+        }  # fmt: skip
+        if (own := curves.get(variant)) is None:
+            axes.plot([], [], **line)
+            continue
         done = own[own["status"] == "finished"]
-        every = max(done["step"].nunique() // 5, 1)
         if len(done):
             # seaborn: mean over the seeds of each step, and the band between their extremes.
             sns.lineplot(
-                done, x="step", y="value", estimator="mean", errorbar=("pi", 100), ax=axes, color=colour,
-                linestyle=dashes, marker=marker, markevery=every, markersize=3, markeredgecolor=colour,
-                markerfacecolor="white", err_kws={"alpha": 0.18, "linewidth": 0}, label=labels[variant],
+                done, x="step", y="value", estimator="mean", errorbar=("pi", 100), ax=axes,
+                markevery=max(done["step"].nunique() // 5, 1), markeredgecolor=colour, markerfacecolor="white",
+                err_kws={"alpha": 0.18, "linewidth": 0}, **line,
             )  # fmt: skip
         else:
-            axes.plot(
-                [],
-                [],
-                color=colour,
-                linestyle=dashes,
-                marker=marker,
-                markersize=3,
-                label=labels[variant],
-            )
+            axes.plot([], [], **line)
         for _, rest in own[own["status"] != "finished"].groupby("seed"):
             axes.plot(rest["step"], rest["value"], color=colour, linewidth=0.7, linestyle=(0, (1, 1.5)))
             axes.plot(rest["step"].iloc[-1:], rest["value"].iloc[-1:], marker="x", color=colour, markersize=4)

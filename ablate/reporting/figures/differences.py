@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from ablate.reporting.captions import better
 from ablate.reporting.comparison import Comparison, published_columns
+from ablate.reporting.drawn_variants import drawn_variants
 from ablate.reporting.figures.panels import Look, Panel, RowValues, draw_rows, name_rows, row_panels
 from ablate.reporting.figures.style import BLACK, BLUE, DOUBLE, GREY, RED, SMALL, folded, label
 from ablate.reporting.numbers import with_interval
@@ -23,11 +24,12 @@ PUBLISHED_MARKERS = "DsPXp*"
 
 def draw(comparison: Comparison, width: float = DOUBLE) -> Figure | None:
     """Differences in the study's order; None where no Variant has one. Call within `paper_style`."""
-    summary = comparison.summary.iloc[1:]
+    summary = comparison.summary[comparison.summary["variant"].isin(drawn_variants(comparison))]
     if not summary["difference"].notna().any():
         return None
     by_name: dict[str, dict[Any, Any]] = {row["variant"]: row for row in summary.to_dict("records")}
-    pairs = comparison.pairs.groupby("variant")["difference"].apply(tuple).to_dict()
+    own = comparison.pairs[comparison.pairs["variant"].isin(by_name)]
+    pairs = own.groupby("variant")["difference"].apply(tuple).to_dict()
     published = _published(comparison)
     rows = [
         RowValues(
@@ -58,7 +60,8 @@ def draw(comparison: Comparison, width: float = DOUBLE) -> Figure | None:
     draw_rows(panels, rows, draw_row, numbers, 0.0, lambda row: LOOKS[by_name[row.name]["verdict"]])
     names = [_with_n(row.name, int(by_name[row.name]["pairs"]), len(comparison.study.seeds)) for row in rows]
     name_rows(panels, names, width)
-    _words(figure, panels, comparison, {c: m for c, m in markers.items() if c in seen}, width)
+    verdicts = {str(row["verdict"]) for row in by_name.values() if row["pairs"]}
+    _words(figure, panels, comparison, verdicts, {c: m for c, m in markers.items() if c in seen}, width)
     return figure
 
 
@@ -106,18 +109,22 @@ def _source(column: str, width: float) -> str:
 
 
 def _words(
-    figure: Figure, panels: list[Panel], comparison: Comparison, published: Mapping[str, str], width: float
+    figure: Figure,
+    panels: list[Panel],
+    comparison: Comparison,
+    verdicts: Collection[str],
+    published: Mapping[str, str],
+    width: float,
 ) -> None:
     study = comparison.study
     unit = {"%": "percentage points"}.get(study.metric.unit, study.metric.unit)
     name = label(study.metric.label or study.metric.name, 30)
     lines = [f"difference in {name}", f"{label(unit, 20)}, {better(study)}" if unit else better(study)]
     panels[0].axes.set_xlabel(("\n" if width < DOUBLE else "; ").join(lines))
-    drawn = comparison.summary.loc[comparison.summary["pairs"] > 0, "verdict"]
     handles = [
         Line2D([], [], marker=look.marker, mfc=look.face, mec=look.colour, color=look.colour, markersize=4.8, label=v)
         for v, look in LOOKS.items()
-        if (drawn == v).any()
+        if v in verdicts
     ]
     handles.append(
         Line2D([], [], marker="o", color=GREY, linestyle="", alpha=0.55, mew=0, markersize=2.5, label="one seed")

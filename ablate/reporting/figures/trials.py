@@ -11,20 +11,22 @@ from matplotlib.lines import Line2D
 from ablate.reporting import numbers
 from ablate.reporting.captions import NOT_TRAINED, better
 from ablate.reporting.comparison import Comparison
+from ablate.reporting.drawn_variants import drawn_variants
 from ablate.reporting.figures.panels import Panel, RowValues, draw_rows, name_rows, row_panels
 from ablate.reporting.figures.style import BLACK, DOUBLE, GREY, SEED_MARKERS, SMALL, label
 from ablate.reporting.precision import mean_decimals
 
 
 def draw(comparison: Comparison, width: float = DOUBLE) -> Figure | None:
-    """All Variants, the baseline on top; None where no Trial has a result. Call within `paper_style`."""
+    """The Variants' Trials, the baseline's on top; None where none has a result. Call within `paper_style`."""
     trials, study = comparison.trials, comparison.study
     done = trials[trials["metric"].notna()]
     if done.empty:
         return None
-    values: dict[str, dict[int, float]] = {v.name: {} for v in study.variants}
+    values: dict[str, dict[int, float]] = {name: {} for name in (study.baseline.name, *drawn_variants(comparison))}
     for name, seed, value in zip(done["variant"], done["seed"], done["metric"], strict=True):
-        values[name][seed] = value
+        if name in values:
+            values[name][seed] = value
     means = dict(zip(comparison.summary["variant"], comparison.summary["mean"], strict=True))
     decimals = mean_decimals(comparison)
     baseline = means[study.baseline.name]
@@ -63,9 +65,10 @@ def _name_the_missing(panel: Panel, comparison: Comparison, order: list[str]) ->
         seeds = str(failure["seeds"])
         which = f"{'seeds' if ',' in seeds else 'seed'} {label(seeds, 12)}"
         by_row.setdefault(str(failure["variant"]), []).append(f"× {which}: {label(str(why), 14)}")
-    for name, texts in by_row.items():
-        place: Any = panel.axes.get_yaxis_transform()
-        panel.axes.text(1.02, order.index(name), ", ".join(texts), transform=place, fontsize=SMALL, va="center")
+    for y, name in enumerate(order):
+        if name in by_row:
+            place: Any = panel.axes.get_yaxis_transform()
+            panel.axes.text(1.02, y, ", ".join(by_row[name]), transform=place, fontsize=SMALL, va="center")
 
 
 def _words(figure: Figure, panels: list[Panel], comparison: Comparison, markers: dict[int, str], width: float) -> None:

@@ -1,0 +1,141 @@
+"""What runs in a job on Slurm: ``python -m ablate.execution.cluster.job RUN KEY``.
+
+A job may be started again at any moment, by Slurm (preemption, a lost node), by itself (its time limit is near) or by
+its batch script (a process was killed). Each start does the same: it takes the Trials of its Pack in turn, skips those
+that are settled, and resumes what was begun from the newest good checkpoint. Nothing is remembered but in the spool.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from ablate.execution.cluster.ranks import Ranks
+from ablate.execution.cluster.snapshot import enter_snapshot
+from ablate.execution.cluster.submit import AGAIN, load_pack, pack_file
+from ablate.execution.executors.local import last_lines
+from ablate.execution.pack import Pack
+from ablate.execution.run_folder import RunFolder
+from ablate.execution.stopping import StopWatch
+from ablate.execution.worker import Around, train_pack
+from ablate.study.study import Trial
+from ablate.tracking.claim import Claim
+from ablate.tracking.spool import Spool
+from ablate.trainable import Trainable
+
+#: How often a job shows that it lives, s.
+HEARTBEAT_S = 15.0
+#: A Trial whose process died this often without getting any further is given up.
+MAX_DEATHS = 3
+#: What Slurm, or the kernel, says where a process was killed for its memory.
+_OUT_OF_MEMORY = ("oom-kill", "oom_kill", "Out Of Memory", "Exceeded job memory limit", "exceeded memory limit")
+_LOG_LINES = 200
+_BEGINS = "ablate: this job begins on"
+
+
+def main(run: Path, key: str) -> int:
+    """Do a job's work; its exit status."""
+    enter_snapshot()
+    job_id = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    pack = load_pack(pack_file(run, key, int(os.environ["SLURM_ARRAY_TASK_ID"])))
+    threads = int(os.environ.get("SLURM_CPUS_PER_TASK", "1"))
+    return run_job(replace(pack, job=job_id, slot=replace(pack.slot, name=job_id, threads=threads)))
+
+
+def run_job(pack: Pack) -> int:
+    """Train a Pack as one of the job's processes; the exit status: 0, or `AGAIN` where it wants to be started again."""
+    print(f"{_BEGINS} {platform.node()}", file=sys.stderr, flush=True)  # noqa: T201 - a mark in the log
+    watch = StopWatch(pack.stop_file, pack.driver_lock)
+    with watch.watching_signals(), Ranks.described(pack, watch) as ranks:
+        if ranks.rank > 0:
+            ranks.follow()
+            return 0
+        with heartbeat(pack.status_file), delivering(pack) as watch_over:
+            summary = train_pack(pack, watch, _InJob(pack, ranks, watch_over))
+    # SIGUSR2 comes before the time limit and, where the cluster is so minded, before preemption. SIGTERM comes with
+    # `scancel`, too: whether there will be another start is then for Slurm to say.
+    return AGAIN if summary.stopped == "SIGUSR2" else 0
+
+
+@contextmanager
+def heartbeat(status_file: Path) -> Iterator[None]:
+    """Touch the status file every `HEARTBEAT_S`, so that anybody can see that the job lives."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(HEARTBEAT_S):
+            with contextlib.suppress(OSError):  # not written yet, or the disk is full or away: no reason to end
+                os.utime(status_file)
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
+def delivering(pack: Pack) -> Iterator[Callable[[str], None]]:
+    """Deliver to the tracking server, where the driver found one; gives what is told each Trial that begins."""
+    if pack.delivery is None:
+        yield lambda _trial_id: None
+        return
+    with pack.delivery.delivering(Spool(pack.spool)) as courier:
+        yield courier.watch
+
+
+class _InJob(Around):
+    """Several processes, delivery, and an end to a Trial that kills its process again and again."""
+
+    def __init__(self, pack: Pack, ranks: Ranks, watch_over: Callable[[str], None]) -> None:
+        self._pack = pack
+        self._ranks = ranks
+        self._watch_over = watch_over
+
+    def trainable(self, trainable: Trainable) -> Trainable:
+        """Lead the other processes."""
+        return self._ranks.lead(trainable)
+
+    def given_up(self, _trial: Trial, claim: Claim) -> tuple[str, str] | None:
+        """Judge from the journal how earlier starts ended: the driver may be gone, the node another one."""
+        if not claim.deaths:
+            return None
+        logs = (RunFolder(self._pack.run).jobs / f"{self._pack.job}_{rank}_log.err" for rank in range(self._ranks.size))
+        tail = "\n".join(filter(None, map(last_words_of_last_start, logs)))
+        if tells_out_of_memory(tail):
+            return "out of memory: its process was killed for that", tail
+        if claim.deaths >= MAX_DEATHS:
+            return f"its process died {claim.deaths} times without getting any further", tail
+        return None
+
+    def environment(self) -> dict[str, str]:
+        """How many processes trained the Trial."""
+        return {"processes": str(self._ranks.size)} if self._ranks.size > 1 else {}
+
+    def begins(self, trial: Trial) -> None:
+        """Deliver what this Trial reports."""
+        self._watch_over(trial.id)
+
+
+def tells_out_of_memory(log: str) -> bool:
+    """Whether Slurm or the kernel says in a job's log that a process was killed for its memory."""
+    return any(words in log for words in _OUT_OF_MEMORY)
+
+
+def last_words_of_last_start(log: Path) -> str:
+    """The end of what the start before the present one printed: all starts of a job write to the same file."""
+    starts = last_lines(log, lines=_LOG_LINES).split(_BEGINS)
+    return "\n".join(starts[-2].splitlines()[1:]) if len(starts) > 1 else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

@@ -1,0 +1,174 @@
+"""Submitting: Packs become a job array, through submitit.
+
+submitit writes the batch script, calls `sbatch` and describes a job to itself. Its pickles are not used: it renames
+them once `sbatch` has answered, and a driver that is killed in between leaves jobs that wait in vain for their task.
+Here everything that a job needs is on disk before Slurm hears of it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import submitit
+from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+from ablate.execution.cluster.queue import SlurmError, own_words, slurm
+from ablate.execution.cluster.submission import Submission, new_key
+from ablate.execution.executors.local import THREAD_VARIABLES
+from ablate.execution.pack import Pack
+from ablate.execution.resources import Resources
+from ablate.execution.run_folder import RunFolder
+
+#: Exit status of a worker that was told in time to make room: its job is to be started again.
+AGAIN = 85
+_NEVER = "Requested node configuration is not available"
+#: What a job that was submitted from within another one must not inherit.
+_LEAKING = ("SLURM_", "SBATCH_", "SRUN_", "SUBMITIT_", "PMI_", "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_")
+_KEPT = ("SLURM_CONF",)
+
+
+def submit(
+    packs: Sequence[Pack],
+    resources: Resources,
+    *,
+    run: RunFolder,
+    job_name: str,
+    snapshot: Path,
+    import_paths: Sequence[Path],
+    after: Sequence[str] = (),
+) -> Submission:
+    """Submit one array, a task to a Pack, whose jobs begin when the arrays ``after`` have ended, well or not.
+
+    Raises `SlurmError` with Slurm's own words where it refuses; then nothing is left behind.
+    """
+    check_request(resources)
+    key = new_key()
+    submission = Submission(
+        run=run.path,
+        key=key,
+        packs=tuple(tuple(trial.id for trial in pack.trials) for pack in packs),
+        submitted=time.time(),
+        resources=resources.model_dump(mode="json", exclude_defaults=True),
+        snapshot=str(snapshot),
+    )
+    for index, pack in enumerate(packs):
+        file = pack_file(run.path, key, index)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(pickle.dumps(pack))
+    submission.save()
+    try:
+        with _outside_any_job():
+            arrays = _Arrays(run.jobs, python=resources.python_command())
+            array = arrays.submit_array(len(packs), resources, key, job_name, import_paths, after)
+    except (FailedJobError, FailedSubmissionError) as error:
+        submission.forget()
+        raise SlurmError(own_words(_said_by_sbatch(error))) from error
+    return submission.begun_as(array)
+
+
+def check_request(resources: Resources) -> None:
+    """Raise `SlurmError` where the cluster could never serve a request: `sbatch` itself lets some of these wait for ever.
+
+    What it says of nodes that are down or taken at the moment is no reason to refuse.
+    """
+    with _outside_any_job():
+        try:
+            slurm("sbatch", "--test-only", *resources.sbatch_flags(), "--wrap=true")
+        except SlurmError as error:
+            if _NEVER in str(error):
+                raise
+
+
+def pack_file(run: Path, key: str, index: int) -> Path:
+    """Where a job finds its Pack."""
+    return run / "packs" / key / f"{index}.pkl"
+
+
+def load_pack(file: Path) -> Pack:
+    """A Pack that `submit` wrote."""
+    pack = pickle.loads(file.read_bytes())  # noqa: S301 - this program wrote it, in its own spool
+    assert isinstance(pack, Pack)
+    return pack
+
+
+class _Arrays(submitit.SlurmExecutor):
+    """submitit's executor, for arrays whose jobs run a command of ours."""
+
+    def submit_array(
+        self,
+        count: int,
+        resources: Resources,
+        key: str,
+        job_name: str,
+        import_paths: Sequence[Path],
+        after: Sequence[str],
+    ) -> str:
+        """Slurm's id of the new array."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        parameters = resources.submitit_parameters()
+        self.update_parameters(
+            **parameters
+            | {
+                "job_name": job_name,
+                "comment": key,
+                "setup": [*_setup(import_paths), *(parameters.get("setup") or ())],
+                "teardown": _teardown(resources.requeues),
+                "srun_args": ["--kill-on-bad-exit=1", *(parameters.get("srun_args") or ())],
+            },
+            **({"dependency": "afterany:" + ":".join(after)} if after else {}),
+        )
+        self.parameters["map_count"] = count
+        run = self.folder.parent
+        command = shlex.join(["-u", "-m", "ablate.execution.cluster.job", str(run), key])
+        return str(self._submit_command(f"{self.python} {command}").job_id)
+
+
+def _setup(import_paths: Sequence[Path]) -> list[str]:
+    """Before Python: the snapshot's code first, and a process's cores for its threads."""
+    paths = shlex.quote(os.pathsep.join(map(str, import_paths)))
+    return [
+        f"export PYTHONPATH={paths}${{PYTHONPATH:+:$PYTHONPATH}}",
+        "export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}",  # since 22.05 srun does not ask sbatch any more
+        *(f"export {name}=${{SLURM_CPUS_PER_TASK:-1}}" for name in THREAD_VARIABLES),
+    ]
+
+
+def _teardown(requeues: int) -> list[str]:
+    """After Python: start the job again where it asked for that, or where a process of it was killed.
+
+    SIGTERM (143) is how a job is told to go, and every other end is an outcome. The job's own folder tells the next
+    start how often that has happened.
+    """
+    job = '"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"'
+    killed = '[ "$status" -gt 128 ] && [ "$status" -ne 143 ]'
+    left = f'[ "${{SLURM_RESTART_COUNT:-0}}" -lt {requeues} ]'
+    return [
+        "status=$?",
+        f'if [ "$status" -eq {AGAIN} ] || {{ {killed} && {left}; }}; then scontrol requeue {job}; fi',
+        "exit $status",
+    ]
+
+
+@contextmanager
+def _outside_any_job() -> Iterator[None]:
+    """Hide from `sbatch` that this process is part of a job itself, if it is."""
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith(_LEAKING) and name not in _KEPT:
+            del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
+def _said_by_sbatch(error: Exception) -> str:
+    """The lines of a failed command's output that are Slurm's: submitit puts its own around them."""
+    lines = str(error).splitlines()
+    return "\n".join(line for line in lines if line.startswith("sbatch: ")) or str(error)
