@@ -19,6 +19,22 @@ for name in ("MLFLOW_TRACKING_URI", "TFDS_DATA_DIR", "RANK", "WORLD_SIZE", *OWN_
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slurm", choices=("quick", "all"), default="quick", help="how much of the tests on Slurm to run")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Everything on Slurm goes to one worker process, which starts one cluster; the rest by file."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneCluster(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "slurm" if nodeid.startswith("tests/slurm/") else str(super()._split_scope(nodeid))
+
+    return OneCluster(config, log)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # MLflow 3.17 loads runs with a strategy that SQLAlchemy 2.1 deprecates; nothing of ours can change it.
     config.addinivalue_line("filterwarnings", "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
@@ -28,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is kept for a machine is kept for these tests alone."""
     os.environ["ABLATE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
 
 
 @pytest.fixture

@@ -24,11 +24,12 @@ PROGRAMS = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.slurm)
-            item.add_marker(pytest.mark.xdist_group("slurm"))
+            if config.getoption("--slurm") == "quick" and item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="one of the longer tests on Slurm: --slurm all runs them"))
 
 
 def obstacle() -> str | None:

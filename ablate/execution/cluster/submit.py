@@ -73,7 +73,7 @@ def submit(
 
 
 def check_request(resources: Resources) -> None:
-    """Raise `SlurmError` where the cluster could never serve a request: `sbatch` itself lets some of these wait for ever.
+    """Raise `SlurmError` where the cluster could never serve a request; `sbatch` itself lets some wait for ever.
 
     What it says of nodes that are down or taken at the moment is no reason to refuse.
     """
