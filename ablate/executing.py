@@ -15,6 +15,7 @@ from ablate.execution.gpus import measured_memory_gb
 from ablate.execution.slots import plan_slots
 from ablate.refusals import Refused
 from ablate.run_options import RunOptions
+from ablate.study.errors import StudyError
 from ablate.study.study import Study, Trial
 from ablate.tracking.delivery import Delivery, DeliveryReport
 from ablate.tracking.mlflow_store import MlflowStore
@@ -127,13 +128,15 @@ class Execution:
     def _snapshot(self) -> Snapshot:
         """Copy the code that jobs run, and say what of it was not copied."""
         from ablate.execution.cluster.own_code import own_code
-        from ablate.execution.cluster.snapshot import take_snapshot
+        from ablate.execution.cluster.snapshot import forget_unused, take_snapshot
+        from ablate.execution.cluster.submission import snapshots_in_use
         from ablate.execution.worker import import_paths
 
         home = self.options.home.absolute()
         with import_paths((self.study.path.parent.absolute(),)):
             sources = own_code(self.study)
         snapshot = take_snapshot(home / CODE, sources=sources, without=[home, self.options.reports.absolute()])
+        forget_unused(home / CODE, snapshots_in_use(home) | {str(snapshot.path)})
         for note in snapshot.notes:
             self.console.print(Text(note), soft_wrap=True)
         return snapshot
@@ -175,15 +178,21 @@ def finished_anywhere(known: Mapping[str, Record], spool: Spool) -> list[Record]
     return [record for record in known.values() if record.status == "finished"] or spool.finished()
 
 
-def check_executor(study: Study, options: RunOptions) -> None:
-    """Raises `Refused` for what the executor cannot do, and `StudyError` for settings that contradict one another."""
+def check_executor(study: Study, options: RunOptions, console: Console) -> None:
+    """Raises `Refused` for what the executor cannot do, and for settings that contradict one another."""
     if options.executor != SLURM:
         if options.detach:
             raise Refused("--detach is for jobs that go on without a driver: --executor slurm")
         local_slots(options)
         return
-    for variant in (*study.variants, *study.teacher_variants):
-        options.settings.slurm_for(variant.name)
+    names = [variant.name for variant in (*study.variants, *study.teacher_variants)]
+    try:
+        for name in names:
+            options.settings.slurm_for(name)
+    except StudyError as error:
+        raise Refused(str(error)) from error
+    for pattern in options.settings.unused_patterns(names):
+        console.print(Text(f"the settings ask something for {pattern}, and no Variant here is called so"))
 
 
 def local_slots(options: RunOptions, known: Mapping[str, Record] | None = None) -> tuple[Slot, ...]:

@@ -44,7 +44,7 @@ def run_study(study: Study, options: RunOptions) -> int:
     folder = options.home / "runs" / study.slug / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     try:
         check_places(study, options.home, options.reports)
-        check_executor(study, options)  # a mistake there is told before anything is read
+        check_executor(study, options, console)  # a mistake there is told before anything is read
         with only_driver(study, options.home), RunFolder(folder).driving() as run_folder:
             # On a cluster jobs go on when nobody watches them: there is no file that would stop them.
             stop = Stop(None if options.executor == SLURM else run_folder.stop_file)

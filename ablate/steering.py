@@ -81,7 +81,13 @@ def cancel(home: Path, slug: str, trials: Collection[str] | None = None) -> Canc
     for job in living:
         if job.submitted is not None:
             job.submitted.mark_cancelled()  # before Slurm is told, lest a driver take the end for a failure
-    queue.cancel([job.job_id for job in living])
+    try:
+        queue.cancel([job.job_id for job in living])
+    except SlurmError:
+        for job in living:
+            if job.submitted is not None:
+                job.submitted.unmark_cancelled()  # it lives on, and how it ends is another matter
+        raise
     waiting = tuple(job for job in living if jobs.living[job.job_id].waits)
     return Cancelled(tuple(job for job in living if job not in waiting), waiting, drivers)
 

@@ -34,6 +34,9 @@ class Part(BaseModel):
         return hash((self.name, json.dumps(self.options, sort_keys=True)))
 
 
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
+
+
 def resolve_part(kind: str, value: Any) -> Part:
     """Check a part of ``kind`` as a study wrote it, and fill in the defaults of its options.
 
@@ -70,9 +73,19 @@ def resolve_options(
     return resolved
 
 
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    """The check of a type: made once, for a large study asks thousands of times."""
+    try:
+        if annotation not in _ADAPTERS:
+            _ADAPTERS[annotation] = TypeAdapter(annotation)
+        return _ADAPTERS[annotation]
+    except TypeError:  # no hash: a Literal of lists, say
+        return TypeAdapter(annotation)
+
+
 def _checked_value(kind: str, name: str, option: Option, chosen: Any) -> Any:
     try:
-        return TypeAdapter(option.annotation).validate_python(chosen, strict=True)
+        return _adapter(option.annotation).validate_python(chosen, strict=True)
     except ValidationError as error:
         found = [EXPECTED.get(e["type"], e["msg"].removeprefix("Input should be ")) for e in error.errors()]
         expected = " or ".join(dict.fromkeys(found))

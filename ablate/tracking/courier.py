@@ -11,6 +11,7 @@ from ablate.tracking.delivered import delivery_lock, mark
 from ablate.tracking.delivery import artifacts_of
 from ablate.tracking.destination import Destination
 from ablate.tracking.disk import Lock
+from ablate.tracking.lanes import lane
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.news import News
 from ablate.tracking.record import Record
@@ -111,16 +112,20 @@ class Courier:
         for trial_id in queue:
             if time.monotonic() >= self._deadline:
                 return
-            if self._deliver(trial_id) and trial_id != in_hand:
+            record = self._news.records([trial_id]).get(trial_id)
+            done = record is None or self._deliver(record)
+            if done and trial_id != in_hand:
                 with self._guard:
                     self._queue.remove(trial_id)
                 self._release(trial_id)
 
-    def _deliver(self, trial_id: str) -> bool:
-        """Whether the server has all that the spool has of the Trial. Raises `StoreUnavailable`."""
-        record = self._news.records([trial_id]).get(trial_id)
-        if record is None:
-            return True  # nothing, or nothing new
+    def _deliver(self, record: Record) -> bool:
+        """Whether the server has all of the Record now. Raises `StoreUnavailable`."""
+        with lane(self._spool, lambda: time.monotonic() < self._deadline) as free:
+            return free and self._write(record)
+
+    def _write(self, record: Record) -> bool:
+        trial_id = record.trial_id
         held = self._locks.get(trial_id)
         if held is None or not held.valid:
             lock = delivery_lock(self._spool, trial_id)

@@ -1,10 +1,11 @@
 """How long a study of thousands of Trials keeps a person waiting, apart from training: plan, polls, display, report.
 
-    python tests/benchmarks/scale.py [--trials 100 1000 10000] [--kinds vision own] [--profile STEP]
+    python tests/benchmarks/scale.py [--trials 100 1000 10000] [--kinds vision own] [--slurm] [--profile STEP]
 
 The study is a factorial of 5 seeds of the vision recipe, or of 10 seeds of a user's own Trainable. Its results are
 made up and lie in a spool as a worker would leave them. CPU seconds of one process, which other work on the machine
-changes little, after imports and with warm file caches; ``--profile`` also says where the time of one step goes.
+changes little, after imports and with warm file caches; for a driver on Slurm (`scale_slurm.py`, alone with ``--slurm``)
+seconds by the wall clock, since that waits for files and commands. ``--profile`` also says where the time of a step goes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
+from scale_slurm import on_slurm
 
 from ablate.execution.display import render
 from ablate.execution.ledger import Ledger
@@ -166,11 +168,7 @@ class Clock:
     def time(self, step: str, call: Callable[[], T]) -> T:
         """Call it, and note how long it took; of three calls the middle one where it is quick."""
         if self._profiled and self._profiled in step:
-            profile = cProfile.Profile()
-            profile.runcall(call)
-            stream = io.StringIO()
-            pstats.Stats(profile, stream=stream).sort_stats("cumulative").print_stats(45)
-            print(f"\n{self.column}: {step}\n{stream.getvalue()}")
+            self._profile(step, call)
         taken = []
         while not taken or (len(taken) < 3 and sum(taken) < 0.5):
             begun = time.process_time()
@@ -179,22 +177,41 @@ class Clock:
         self.seconds.setdefault(step, {})[self.column] = sorted(taken)[len(taken) // 2]
         return result
 
+    def once(self, step: str, call: Callable[[], object]) -> None:
+        """Note how long a call that cannot be repeated takes by the wall clock."""
+        begun = time.perf_counter()
+        if self._profiled and self._profiled in step:
+            self._profile(step, call)
+        else:
+            call()
+        self.seconds.setdefault(step, {})[self.column] = time.perf_counter() - begun
+
+    def _profile(self, step: str, call: Callable[[], object]) -> None:
+        profile = cProfile.Profile()
+        profile.runcall(call)
+        stream = io.StringIO()
+        pstats.Stats(profile, stream=stream).sort_stats("cumulative").print_stats(45)
+        print(f"\n{self.column}: {step}\n{stream.getvalue()}")
+
     def table(self) -> str:
         """Markdown."""
         columns = list(dict.fromkeys(column for row in self.seconds.values() for column in row))
-        lines = [f"| CPU seconds | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+        lines = [f"| seconds | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
         for step, row in self.seconds.items():
             lines.append(f"| {step} | {' | '.join(f'{row[c]:.3f}' if c in row else '' for c in columns)} |")
         return "\n".join(lines)
 
 
-def measure(clock: Clock, name: str, trials: int, folder: Path) -> None:
-    """Every step of one study."""
+def measure(clock: Clock, name: str, trials: int, folder: Path, *, slurm_alone: bool = False) -> None:
+    """Every step of one study, or those on Slurm."""
     clock.column = f"{name} {trials:,}"
     path = write_study(name, trials, folder)
     study = clock.time("load the study", lambda: load_study(path))
     assert len(study.all_trials) == trials
     records = {trial.id: made_up(study, trial) for trial in study.all_trials}
+    on_slurm(clock.once, study, lambda spool, trial: spool_record(spool, records[trial.id]), folder / "on-slurm")
+    if slurm_alone:
+        return
     plan(clock, study, records)
     polls(clock, study, records, Spool(folder / "polled"))
     spool = Spool(folder / "finished")
@@ -267,12 +284,13 @@ def main() -> None:
     parser.add_argument("--trials", type=int, nargs="+", choices=(100, 1000, 10_000), default=[100, 1000, 10_000])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--profile", metavar="STEP", default="", help="words of a row of the table")
+    parser.add_argument("--slurm", action="store_true", help="measure a driver on Slurm alone")
     given = parser.parse_args()
     clock = Clock(given.profile)
     for name in given.kinds:
         for trials in given.trials:
             with tempfile.TemporaryDirectory() as folder:
-                measure(clock, name, trials, Path(folder))
+                measure(clock, name, trials, Path(folder), slurm_alone=given.slurm)
     print(clock.table())
     for column, note in clock.notes.items():
         print(f"{column}: {note}")

@@ -230,4 +230,4 @@ class Driver:
     def _progress(self) -> Progress:
         living = self.watch.living
         queued = sum(state.waits for _, state in living)
-        return self.ledger.progress(self._running, max(1, len(living) - queued), False, queued=queued)
+        return self.ledger.progress(self._running, max(1, len(living) - queued), False, queued=queued, place="job")

@@ -13,6 +13,7 @@ one without an array's id, and the next driver finds that array in Slurm's queue
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import uuid
@@ -115,6 +116,10 @@ class SubmittedJob:
         self._cancel_mark.parent.mkdir(parents=True, exist_ok=True)
         self._cancel_mark.touch()
 
+    def unmark_cancelled(self) -> None:
+        """Take it back: Slurm would not."""
+        self._cancel_mark.unlink(missing_ok=True)
+
     @property
     def _cancel_mark(self) -> Path:
         return self.submission.run / _CANCELLED / self.job_id
@@ -139,6 +144,17 @@ def submissions(home: Path, slug: str) -> list[Submission]:
         except (ValueError, TypeError, KeyError) as error:
             set_aside(file, error)
     return sorted(found, key=lambda submission: submission.submitted)
+
+
+def snapshots_in_use(home: Path) -> set[str]:
+    """The code that jobs of any study below ``home`` may still run."""
+    found = set()
+    for file in (home / "runs").rglob("submissions/*.json"):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # told where its own study is looked at
+            submission = read_submission(file)
+            if submission.array is None or any(submission.jobs()):
+                found.add(submission.snapshot)
+    return found
 
 
 def forget_concluded(home: Path, slug: str) -> None:
