@@ -45,6 +45,7 @@ from ablate.study.errors import StudyError
 from ablate.study.study import Study
 
 if TYPE_CHECKING:
+    from ablate.execution.cluster.packing import Batch
     from ablate.gpu_cost import StudyCost
     from ablate.plan import Plan
     from ablate.settings import Settings
@@ -126,7 +127,9 @@ def plan(
     only: Only = None,
     seeds: Seeds = None,
     sets: Sets = None,
+    executor: Executor = ExecutorName.local,
     slots: Slots = None,
+    slurm: SlurmFields = None,
     device: DeviceName = None,
     utilisation: Utilisation = None,
     full: Annotated[bool, typer.Option("--full", help="Print every value of every Variant's Recipe.")] = False,
@@ -146,8 +149,13 @@ def plan(
     except OSError as error:
         mistake(f"cannot read what has been trained in {home}: {error.strerror}")
     cost = _cost(planned, device, utilisation, home) if device is not None else None
+    arrays = _arrays(planned, slurm) if executor is ExecutorName.slurm else None
     if as_json:
         shown = planned.as_json(full=full) | ({"cost": cost.as_json()} if cost else {})
+        if arrays is not None:
+            from ablate.jobs_plan import jobs_as_json
+
+            shown["arrays"] = jobs_as_json(arrays)
         typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
         return
     console = Console()
@@ -158,6 +166,10 @@ def plan(
         from ablate.gpu_cost import render_cost
 
         console.print(render_cost(cost))
+    if arrays is not None:
+        from ablate.jobs_plan import render_jobs
+
+        console.print(render_jobs(arrays))
 
 
 @app.command()
@@ -220,6 +232,15 @@ def _settings(study: Study, overrides: list[str] | None) -> Settings:
 
     try:
         return load_settings(study.path.parent, overrides or ())
+    except StudyError as error:
+        mistake(str(error))
+
+
+def _arrays(planned: Plan, overrides: list[str] | None) -> list[Batch]:
+    from ablate.jobs_plan import planned_jobs
+
+    try:
+        return planned_jobs(planned, _settings(planned.study, overrides))
     except StudyError as error:
         mistake(str(error))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +37,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     return OneCluster(config, log)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/slurm/"))  # the longest piece of all goes first
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # MLflow 3.17 loads runs with a strategy that SQLAlchemy 2.1 deprecates; nothing of ours can change it.
     config.addinivalue_line("filterwarnings", "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
@@ -59,3 +65,16 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     shutil.rmtree(tmp_path / ".ablate", ignore_errors=True)
+
+
+@pytest.fixture
+def fake_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A `FakeSlurm` whose commands are the first on PATH."""
+    spec = importlib.util.spec_from_file_location("ablate_test_fake_slurm", ROOT / "tests" / "fake_slurm.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    fake = module.FakeSlurm(tmp_path / "slurm")
+    monkeypatch.setenv("PATH", fake.path)
+    return fake

@@ -21,7 +21,7 @@ _AT_ONCE = 500
 _FIELDS = "%i|%T|%N|%L|%k|%r"
 #: The word of a batch step or a process's step that was killed for its memory.
 OUT_OF_MEMORY = "OUT_OF_MEMORY"
-_UNKNOWN_LIMIT = 1001
+UNKNOWN_ARRAY_SIZE = 1001
 """Slurm's default of MaxArraySize."""
 _LONGEST_NAME = 60
 """Letters of a study's name that its jobs bear."""
@@ -103,8 +103,17 @@ def endings(arrays: Iterable[str]) -> dict[str, Ended]:
             job_id, _, step = name.partition(".")
             state = state.partition(" ")[0]  # "CANCELLED by 1000"
             if not step or (state == OUT_OF_MEMORY and job_id in jobs):
-                jobs[job_id] = Ended(state, code, node)
+                jobs.update(dict.fromkeys(_expanded(job_id), Ended(state, code, node)))
     return jobs
+
+
+def _expanded(job_id: str) -> list[str]:
+    """The elements of an array that the accounting keeps together, as ``12_[3-5,9%2]``: they never began."""
+    array, bracket, tasks = job_id.rstrip("]").partition("[")
+    if not bracket:
+        return [job_id]
+    ranges = (part.partition("-") for part in tasks.partition("%")[0].split(","))
+    return [f"{array}{i}" for first, _, last in ranges for i in range(int(first), int(last or first) + 1)]
 
 
 def cancel(job_ids: Sequence[str]) -> None:
@@ -121,7 +130,7 @@ def requeue(job_id: str) -> None:
 def max_array_size() -> int:
     """One more than the highest index that an array may have on this cluster."""
     match = re.search(r"^MaxArraySize\s*=\s*(\d+)", slurm("scontrol", "show", "config"), re.MULTILINE)
-    return int(match[1]) if match else _UNKNOWN_LIMIT
+    return int(match[1]) if match else UNKNOWN_ARRAY_SIZE
 
 
 def slurm(*command: str) -> str:
