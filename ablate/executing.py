@@ -19,9 +19,11 @@ from ablate.study.errors import StudyError
 from ablate.study.study import Study, Trial
 from ablate.tracking.delivery import Delivery, DeliveryReport
 from ablate.tracking.mlflow_store import MlflowStore
+from ablate.tracking.network_file_system import advice
 from ablate.tracking.record import Record
 from ablate.tracking.spool import Spool
-from ablate.tracking.worker_delivery import prepare
+from ablate.tracking.store import is_server
+from ablate.tracking.worker_delivery import WorkerDelivery, prepare
 
 if TYPE_CHECKING:
     from ablate.execution.cluster.snapshot import Snapshot
@@ -58,6 +60,7 @@ class Execution:
         from ablate.tracking.live import LiveDelivery
 
         if not left:
+            self._conclude_on_slurm()
             nothing = RunSummary(trained=(), reused=(), failed=(), interrupted=(), waiting=())
             return nothing, Delivery(self.store, self.spool, self.study).deliver_all(known.values())
         ids = {trial.id for trial in left}
@@ -65,10 +68,17 @@ class Execution:
         finished = {trial_id for trial_id, record in known.items() if record.status == "finished"}
         trials = [trial for trial in self.study.all_trials if trial.id in ids | finished]
         on_slurm = self.options.executor == SLURM
-        delivery = LiveDelivery(self.store, self.spool, self.study, workers_deliver=on_slurm)
+        active: set[str] = set()
+        delivery = LiveDelivery(
+            self.store,
+            self.spool,
+            self.study,
+            workers_deliver=on_slurm and is_server(self.store.uri),
+            active=(lambda: tuple(active)) if on_slurm else None,
+        )
         delivery.start()
         try:
-            summary = self._on_slurm(trials, known) if on_slurm else self._here(trials, known)
+            summary = self._on_slurm(trials, known, active) if on_slurm else self._here(trials, known)
         finally:
             delivered = delivery.stop(timeout_s=0 if self.stop.at_once or self.options.detach else 30)
         return summary, delivered
@@ -89,7 +99,7 @@ class Execution:
             stop=self.stop,
         )
 
-    def _on_slurm(self, trials: Sequence[Trial], known: Mapping[str, Record]) -> RunSummary:
+    def _on_slurm(self, trials: Sequence[Trial], known: Mapping[str, Record], active: set[str]) -> RunSummary:
         """In jobs that need no driver."""
         from ablate.execution.cluster.driver import run_on_slurm
         from ablate.execution.cluster.queue import SlurmError
@@ -105,10 +115,19 @@ class Execution:
                 observer=self._observer(in_process=False),
                 stop=self.stop,
                 detach=self.options.detach,
+                keep_failures=self.options.retry is None and not self.options.retry_failed,
                 poll_s=self.options.settings.slurm.poll_s,
+                active=active,
             )
         except SlurmError as error:
             raise ExecutionError(f"Slurm refuses: {error}") from error
+
+    def _conclude_on_slurm(self) -> None:
+        """Take note that the jobs of a detached study have ended, where all its Trials have an outcome."""
+        if self.options.executor == SLURM and any(
+            (self.options.home / "runs" / self.study.slug).glob("*/submissions/*")
+        ):
+            self._on_slurm(self.study.all_trials, {}, set())
 
     def _submitter(self, known: Mapping[str, Record]) -> Submitter:
         from ablate.execution.cluster.queue import job_name
@@ -122,8 +141,15 @@ class Execution:
             resources_for=self.options.settings.slurm_for,
             seconds=lambda: estimate(self.study, finished_anywhere(known, self.spool)).seconds,
             snapshot=self._snapshot,
-            delivery=lambda trials: prepare(self.store, self.study, trials, side_by_side=len(trials)),
+            delivery=self._delivery,
         )
+
+    def _delivery(self, trials: Sequence[Trial]) -> WorkerDelivery | None:
+        """With what jobs deliver these Trials; where the driver does, a word on what would be better."""
+        said = advice(self.store.uri)
+        if said:
+            self.console.print(Text(said), soft_wrap=True)
+        return prepare(self.store, self.study, trials, side_by_side=len(trials))
 
     def _snapshot(self) -> Snapshot:
         """Copy the code that jobs run, and say what of it was not copied."""

@@ -30,11 +30,13 @@ def test_imports_go_one_way() -> None:
         ["schema"],
         ["plan", "studies/simplevit.yaml"],
         ["plan", "studies/simplevit.yaml", "--json", "--full"],
+        ["status", "studies/simplevit.yaml"],
+        *([verb, "--help"] for verb in ("run", "status", "logs", "cancel", "retry", "doctor")),
     ],
     ids=lambda a: " ".join(a),
 )
 def test_quick_verbs_import_neither_torch_nor_mlflow(arguments: list[str], tmp_path: Path) -> None:
-    """Help, schema and a plan answer at once, since the heavy packages stay unloaded."""
+    """Help, schema, a plan and a study's standing answer at once, since the heavy packages stay unloaded."""
     code = (
         "import sys\n"
         "from ablate.cli import app\n"

@@ -24,7 +24,7 @@ class Ledger:
         """Trial id -> when it failed, for failures of earlier invocations."""
         self._spool = spool
         self._seconds: dict[str, list[float]] = {}
-        self._total = len(trials)
+        self._known = frozenset(trial.id for trial in trials)
         self._finished: list[str] = []
         self._failed: list[str] = []
         self._dropped: dict[str, Trial] = {}
@@ -87,6 +87,10 @@ class Ledger:
         """Remember what a job of this run has had in its hands."""
         self._touched.update(status.trained, status.failed, [status.trial] if status.trial else [])
 
+    def knows(self, trial_id: str) -> bool:
+        """Whether a Trial is one of this run's, whatever has become of it."""
+        return trial_id in self._known
+
     def is_open(self, trial_id: str) -> bool:
         """Whether a Trial needs training, asked of the spool and not of memory."""
         return trial_id in self.open and not is_settled(self._spool.record(trial_id), self.failed_before)
@@ -123,7 +127,7 @@ class Ledger:
         waiting = [trial for trial in self.open.values() if trial.id not in busy]
         own = sum(trial_id in self._touched for trial_id in self._finished)
         return Progress(
-            total=self._total,
+            total=len(self._known),
             slots=slots,
             trained=own,
             reused=len(self._finished) - own,

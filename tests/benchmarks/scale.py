@@ -4,8 +4,9 @@
 
 The study is a factorial of 5 seeds of the vision recipe, or of 10 seeds of a user's own Trainable. Its results are
 made up and lie in a spool as a worker would leave them. CPU seconds of one process, which other work on the machine
-changes little, after imports and with warm file caches; for a driver on Slurm (`scale_slurm.py`, alone with ``--slurm``)
-seconds by the wall clock, since that waits for files and commands. ``--profile`` also says where the time of a step goes.
+changes little, after imports and with warm file caches; of a driver on Slurm (`scale_slurm.py`, alone with ``--slurm``)
+seconds by the wall clock, too, since it waits for files and commands. ``--profile`` also says where the time of a step
+goes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -177,14 +178,15 @@ class Clock:
         self.seconds.setdefault(step, {})[self.column] = sorted(taken)[len(taken) // 2]
         return result
 
-    def once(self, step: str, call: Callable[[], object]) -> None:
-        """Note how long a call that cannot be repeated takes by the wall clock."""
-        begun = time.perf_counter()
+    def once(self, step: str, call: Callable[[], object]) -> float:
+        """Note how long a call takes that cannot be repeated; its seconds by the wall clock."""
+        begun, cpu = time.perf_counter(), time.process_time()
         if self._profiled and self._profiled in step:
             self._profile(step, call)
         else:
             call()
-        self.seconds.setdefault(step, {})[self.column] = time.perf_counter() - begun
+        self.seconds.setdefault(step, {})[self.column] = time.process_time() - cpu
+        return time.perf_counter() - begun
 
     def _profile(self, step: str, call: Callable[[], object]) -> None:
         profile = cProfile.Profile()
@@ -196,7 +198,7 @@ class Clock:
     def table(self) -> str:
         """Markdown."""
         columns = list(dict.fromkeys(column for row in self.seconds.values() for column in row))
-        lines = [f"| seconds | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+        lines = [f"| CPU seconds | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
         for step, row in self.seconds.items():
             lines.append(f"| {step} | {' | '.join(f'{row[c]:.3f}' if c in row else '' for c in columns)} |")
         return "\n".join(lines)
@@ -209,7 +211,11 @@ def measure(clock: Clock, name: str, trials: int, folder: Path, *, slurm_alone: 
     study = clock.time("load the study", lambda: load_study(path))
     assert len(study.all_trials) == trials
     records = {trial.id: made_up(study, trial) for trial in study.all_trials}
-    on_slurm(clock.once, study, lambda spool, trial: spool_record(spool, records[trial.id]), folder / "on-slurm")
+
+    def finish(spool: Spool, trial: Trial) -> None:
+        spool_record(spool, replace(records[trial.id], ended=time.time()))
+
+    on_slurm(clock.once, study, finish, folder / "on-slurm")
     if slurm_alone:
         return
     plan(clock, study, records)

@@ -1,7 +1,7 @@
 """A driver of a study on Slurm with thousands of jobs: what submitting, watching and concluding them takes.
 
 Slurm is four shell scripts over files, which answer at once, and the jobs are made up: what is measured is the
-driver. Wall-clock seconds, since most of it is files; called by `scale.py`.
+driver. Called by `scale.py`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ablate.execution.cluster.watch import Watch
 from ablate.execution.display import LiveDisplay
 from ablate.execution.ledger import Ledger
 from ablate.execution.pack import Pack
+from ablate.execution.progress import RunSummary
 from ablate.execution.resources import Resources
 from ablate.execution.run_folder import RunFolder
 from ablate.execution.status import JobStatus
@@ -47,7 +48,8 @@ sed -n "s/#SBATCH --comment=/$n /p" "$1" >> {folder}/arrays
 echo "Submitted batch job $n\"""",
     "srun": "exit 1",
 }
-Measure = Callable[[str, Callable[[], object]], None]
+Measure = Callable[[str, Callable[[], object]], float]
+"""Measures a step, and says how long it took by the wall clock, s."""
 
 
 class FastSlurm:
@@ -120,6 +122,14 @@ class World:
     def _pack(self, trials: tuple[Trial, ...], slot: object) -> Pack:
         return Pack(trials, self.study.trainable, self.study.metric.name, "", self.spool.root, self.run.path, SLOT)
 
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """While it is on, the display has standard output and standard error."""
+        try:
+            yield
+        finally:
+            self.observer.ended(RunSummary((), (), (), (), ()))
+
     def begin(self, job: SubmittedJob) -> None:
         """A job has a Trial in its hands and has reported a step."""
         status = JobStatus(trial=job.trials[0], since=time.time() - 60, host="node1")
@@ -147,23 +157,28 @@ def on_slurm(time_it: Measure, study: Study, finish: Callable[[Spool, Trial], No
 
     def measured(step: str, call: Callable[[], object]) -> None:
         world.slurm.calls()
-        time_it(step, call)
-        print(f"    {step}: {world.slurm.calls() or 'nothing'} asked", flush=True)
+        seconds = time_it(step, call)
+        asked.append(f"{step}: {seconds:.3f} s by the wall clock, asked Slurm {world.slurm.calls() or 'nothing'}")
 
-    with world.slurm.on_path():
+    asked: list[str] = []
+    with world.slurm.on_path(), world.shown():
         driver = world.driver()
         size = max_array_size()
         measured("slurm: packing", lambda: batches(study.all_trials, {}, lambda _v: Resources(), size))
         measured("slurm: submitting all", driver.begin)
         jobs = driver.watch.jobs
         rounds(world, driver, jobs, measured)
+    print(*asked, sep="\n")
 
 
-def rounds(world: World, driver: Driver, jobs: list[SubmittedJob], measured: Measure) -> None:
+def rounds(
+    world: World, driver: Driver, jobs: list[SubmittedJob], measured: Callable[[str, Callable[[], object]], None]
+) -> None:
     """From all waiting to all done; an early, a middle and a late round are measured."""
-    alive = min(RUNNING, len(jobs) // 2)
+    alive = min(RUNNING, len(jobs) // 4)
+    ending = min(ENDING, alive // 4)
     for at, when in enumerate(("early", "middle", "late")):
-        done = (len(jobs) - alive - ENDING) * at // 2
+        done = (len(jobs) - alive - ending) * at // 2
         for job in jobs[:done]:
             if job.trials[0] in driver.ledger.open:
                 world.end(job)
@@ -171,11 +186,11 @@ def rounds(world: World, driver: Driver, jobs: list[SubmittedJob], measured: Mea
         driver.round()
         for job in jobs[done : done + alive]:
             world.begin(job)
-        for job in jobs[done : done + ENDING]:
+        for job in jobs[done : done + ending]:
             world.end(job)
-        world.slurm.show(jobs[done + ENDING : done + alive], jobs[done + alive :])
+        world.slurm.show(jobs[done + ending : done + alive], jobs[done + alive :])
         measured(f"slurm: {when} round", driver.round)
-        measured(f"slurm: {when} display of {alive}", lambda: driver.wait(0.0, Stop(None)))
+        measured(f"slurm: {when} look at what runs", lambda: driver.wait(0.0, Stop(None)))
         measured(f"slurm: {when} tick", lambda: driver.observer.updated(driver._progress()))
         measured(f"slurm: {when} round without news", driver.round)
     again = world.driver()

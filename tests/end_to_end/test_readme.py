@@ -98,11 +98,85 @@ def test_the_readmes_options_exist(make_place, readme):
     """Every verb and every long option in the README's table of commands is one that the program knows."""
     place = make_place()
     rows = re.findall(r"^\| `ablate (\w+)[^`]*` \|(.*)\|$", readme, re.MULTILINE)
-    assert len(rows) == 9
+    assert len(rows) > 9
     for verb, text in rows:
         usage = place.ablate(verb, "--help").out
-        for option in re.findall(r"--[a-z]+", text):
-            assert option in usage, (verb, option)
+        for option in re.findall(r"--[a-z-]+", text):
+            assert re.search(rf"{option}\b(?!-)", usage), (verb, option)
+
+
+def test_the_readme_names_every_verb(readme):
+    """The table of commands has all that `ablate --help` lists, and each command shown anywhere is one of them."""
+    from ablate.cli import app
+
+    verbs = {command.callback.__name__ for command in app.registered_commands}
+    assert set(re.findall(r"^\| `ablate (\w+)", readme, re.MULTILINE)) == verbs
+    assert set(re.findall(r"^(?:\$ )?ablate (\w+)", readme, re.MULTILINE)) | verbs == verbs
+    assert set(re.findall(r"`ablate (\w+)", readme)) | verbs == verbs
+
+
+def fields_told(readme, marker):
+    """The fields in the first column of the table that follows a marker."""
+    rows = readme.partition(f"<!-- {marker} -->\n")[2].partition("\n\n")[0].splitlines()[2:]
+    return [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+
+
+def test_the_readme_tells_every_setting_once(readme):
+    """The two tables of settings have exactly the fields that files of settings may have."""
+    from ablate.execution.resources import ResourceFields
+    from ablate.settings_schema import LocalSettings
+
+    assert sorted(fields_told(readme, "the fields of a request")) == sorted(ResourceFields.model_fields)
+    assert sorted(fields_told(readme, "the local settings")) == sorted(LocalSettings.model_fields)
+
+
+def test_the_readmes_settings_are_read_as_it_says(readme, studies, tmp_path, monkeypatch):
+    """Its `.ablate.toml` fits the study shown beside it, options stand over it, and an empty one gives the default."""
+    from ablate.settings import load_settings
+    from ablate.study.load import load_study
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".ablate.toml").write_text(block(readme, ".ablate.toml"), encoding="utf-8")
+    study = load_study(studies / "simplevit.yaml", "imagenet-90ep")
+    options = [option for span in re.findall(r"`--slurm ([^`]+)`", readme) for option in span.split(" --slurm ")]
+    settings = load_settings(tmp_path)
+    assert settings.unused_patterns(variant.name for variant in study.variants) == []
+    told = settings.slurm_for("baseline"), settings.slurm_for("batch=4096")
+    assert [(r.gpus, r.processes_in_all, r.time_min) for r in told] == [(4, 4, 1440), (8, 8, 1440)]
+    asked = load_settings(tmp_path, options).slurm_for("baseline")
+    assert (asked.gpus, asked.time_min, asked.setup, asked.sbatch) == (2, 240, (), {"mail-type": "END"})
+
+
+def test_the_readmes_numbers_are_the_programs(readme):
+    """What it says of how long and how often is what the program does."""
+    from ablate.execution.cluster import driver, job
+    from ablate.execution.resources import Resources
+    from ablate.training import vision
+
+    default = Resources()
+    for words in (
+        f"`checkpoint_s` before it ({Resources(time='24h').warning_s} s)",
+        f"up to `requeues` ({default.requeues}) times",
+        f"starts itself again; {default.requeues} |",
+        f"from the last regular one (every {vision._INTERVAL_S:g} s, `${vision.INTERVAL_VARIABLE}`)",
+        f"news; {default.poll_s:g} |",
+        f"should take; {default.job_minutes:g} |",
+        f"of a job; {default.time_min} minutes |",
+    ):
+        assert words in readme
+    assert (job.MAX_DEATHS, driver.MAX_AGAIN) == (3, 5)  # "three times", "five times at most"
+
+
+def test_the_readmes_training_code_for_several_processes_runs_alone(make_place, readme):
+    """sums.py, copied as it stands, trains where nothing describes several processes (tests/slurm has several)."""
+    study = (
+        "study: sums\nquestion: Do all add up?\ntrainable: sums:train\nmetric: {name: total, direction: maximize}\n"
+        "seeds: 2\nbase: {steps: 3}\nfactors: {steps: {reference: '3', levels: {'6': {steps: 6}}}}\n"
+    )
+    place = make_place(sums__py=block(readme, "sums.py"), sums__yaml=study)
+    assert place.ablate("run", "sums.yaml").counts == (4, 0, 0)
+    totals = {(r.recipe["steps"], r.seed): r.metrics["total"] for r in place.records().values()}
+    assert totals == {(steps, seed): steps * (1 + seed) for steps in (3, 6) for seed in (0, 1)}
 
 
 def test_the_readmes_table_is_the_committed_reports(readme):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,7 +38,7 @@ poll_s = 0.5
 time = {minutes}
 trials_per_job = {per_job}
 cpus = 1
-memory_gb = 0.25
+memory_gb = {memory_gb}
 {more}
 """
 
@@ -55,13 +56,38 @@ class Lab:
         self.settings(minutes, more)
         self.started: list[subprocess.Popen[str]] = []
 
-    def settings(self, minutes=5, more="", per_job=1):
+    def settings(self, minutes=5, more="", per_job=1, memory_gb=0.25):
         """What is asked of Slurm."""
-        (self.root / ".ablate.toml").write_text(SETTINGS.format(minutes=minutes, more=more, per_job=per_job))
+        text = SETTINGS.format(minutes=minutes, more=more, per_job=per_job, memory_gb=memory_gb)
+        (self.root / ".ablate.toml").write_text(text)
 
     def submissions(self):
         """What was handed to Slurm."""
-        return submissions(self.root / ".ablate", "steady")
+        return submissions(self.root / ".ablate", "steady/default")
+
+    def job(self, shade, seed=0):
+        """Id in Slurm of the job that a Trial which has begun was last submitted with."""
+        wanted = [r.trial_id for r in self.records().values() if (r.recipe["shade"], r.seed) == (shade, seed)]
+        jobs = {trial: f"{s.array}_{i}" for s in self.submissions() for i, p in enumerate(s.packs) for trial in p}
+        return jobs[wanted[0]]
+
+    def worker(self, slurm, job):
+        """The process that trains in a job, once it is there."""
+        found = []
+
+        def look():
+            processes = [p for node in slurm.nodes for p in slurm.job_processes(node)]
+            found.extend(p for p in processes if p.name.startswith("python") and job == job_of(p))
+            return found
+
+        self.until(look)
+        return found[0]
+
+    def begin_again(self, slurm, *jobs):
+        """Wait until Slurm has put jobs back into its queue, and spare them the rest of the pause that it makes."""
+        for job in jobs:
+            self.until(lambda job=job: slurm.run("squeue", "-h", "-r", "-j", job, "-o", "%T") == "PENDING")
+            slurm.begin_now(job)
 
     def start(self, verb="run", *arguments, **environment):
         """Begin a command, and leave it running."""
@@ -90,9 +116,22 @@ class Lab:
         """`ablate run` on Slurm, to its end."""
         return self.end(self.start("run", *arguments, **environment), code)
 
-    def ablate(self, verb, *arguments, code=0):
+    def fake(self, name, body):
+        """A search path on which a command of Slurm's is a shell script; ``$real`` is the command itself."""
+        script = self.root / f"fake-{len(self.started)}" / name
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(f"#!/bin/sh\nreal={shutil.which(name)}\n{body}\n")
+        script.chmod(0o755)
+        return f"{script.parent}:{os.environ['PATH']}"
+
+    def jobs_submitted(self):
+        """How many jobs Slurm has been given from here; it remembers those that have ended for 5 minutes."""
+        command = ["squeue", "--noheader", "--array", "--states=all", "--format=%Z"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split().count(str(self.root))
+
+    def ablate(self, verb, *arguments, code=0, **environment):
         """Another verb, to its end; what it printed."""
-        return self.end(self.start(verb, *arguments), code)[1]
+        return self.end(self.start(verb, *arguments, **environment), code)[1]
 
     @property
     def spool(self):
@@ -131,12 +170,26 @@ class Lab:
         """Wait until so many Trials have reported so many steps."""
         self.until(lambda: sum(len(r.history) >= step for r in self.records().values()) >= trials)
 
+    def until_finished(self, trials=4):
+        """Wait until so many Trials have their results, whoever watches."""
+        self.until(lambda: sum(r.status == "finished" for r in self.records().values()) == trials)
+
     def close(self):
         """End what a failed test has left running."""
         for process in self.started:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
+
+
+def job_of(process):
+    """The job whose process this is; empty where it has just ended."""
+    try:
+        lines = Path(f"/proc/{process.pid}/environ").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return ""
+    about = dict(line.partition("=")[::2] for line in lines)
+    return f"{about.get('SLURM_ARRAY_JOB_ID')}_{about.get('SLURM_ARRAY_TASK_ID')}"
 
 
 def check_finished_once(lab, *, steps, shades=("red", "blue"), seeds=(0, 1)):

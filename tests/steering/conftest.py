@@ -1,14 +1,7 @@
-"""A study, its spool made through Claims, and a Slurm that is a JSON file.
-
-`squeue`, `sacct`, `scancel` and `scontrol` are scripts at the head of PATH.
-
-The file holds ``queue`` (job id -> name, state, node, left, comment, reason), ``ended`` (job id -> state), ``calls``
-(each command line) and ``down`` (what every command says instead of an answer).
-"""
+"""A study, its spool made through Claims, and the Slurm of `tests/fake_slurm.py`."""
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -40,89 +33,11 @@ factors:
     levels: {two: {width: 2}, three: {width: 3}}
 """
 
-COMMANDS = ("squeue", "sacct", "scancel", "scontrol")
-_SCRIPT = """#!{python}
-import json, sys
-from pathlib import Path
-file = Path({state!r})
-state, name, words = json.loads(file.read_text()), {name!r}, sys.argv[1:]
-state["calls"].append([name, *words])
-file.write_text(json.dumps(state))
-if state["down"]:
-    sys.exit(name + ": error: " + state["down"])
-if name == "squeue":
-    wanted = words[words.index("-n") + 1]
-    for job, it in state["queue"].items():
-        if it["name"] == wanted:
-            print("|".join((job, it["state"], it["node"], it["left"], it["comment"], it["reason"])))
-elif name == "sacct":
-    arrays = words[words.index("-j") + 1].split(",")
-    for job, ended in state["ended"].items():
-        if job.partition("_")[0] in arrays:
-            print(job + "|" + ended + "|1:0|gpu9")
-elif name == "scancel":
-    for job in words:
-        state["queue"].pop(job, None)
-    file.write_text(json.dumps(state))
-elif words == ["show", "config"]:
-    print("KillWait                = 3 sec")
-"""
-
-
-class FakeSlurm:
-    """The state, and the folder with the commands."""
-
-    def __init__(self, folder: Path) -> None:
-        self.bin = folder / "bin"
-        self._file = folder / "slurm.json"
-        self.bin.mkdir(parents=True)
-        self._save({"queue": {}, "ended": {}, "calls": [], "down": ""})
-        for name in COMMANDS:
-            script = self.bin / name
-            script.write_text(_SCRIPT.format(python=sys.executable, state=str(self._file), name=name))
-            script.chmod(0o755)
-
-    @property
-    def path(self) -> str:
-        """What PATH is to be."""
-        return f"{self.bin}{os.pathsep}{os.environ['PATH']}"
-
-    def calls(self, name: str) -> list[list[str]]:
-        """The command lines with which a command was called."""
-        return [call[1:] for call in self._load()["calls"] if call[0] == name]
-
-    def queue(self, job: str, name: str, state: str = "RUNNING", **about: str) -> None:
-        """Put a job into the queue, or change it."""
-        it = {"node": "gpu1", "left": "1-00:00:10", "comment": "", "reason": "None", **about}
-        self._change("queue", job, {"name": name, "state": state, **it})
-
-    def end(self, job: str, state: str) -> None:
-        """Take a job out of the queue."""
-        values = self._load()
-        values["queue"].pop(job, None)
-        self._save(values)
-        self._change("ended", job, state)
-
-    def down(self, words: str) -> None:
-        """Answer nothing more but these words."""
-        self._save({**self._load(), "down": words})
-
-    def _change(self, kind: str, job: str, value: object) -> None:
-        values = self._load()
-        values[kind][job] = value
-        self._save(values)
-
-    def _load(self) -> dict:
-        return json.loads(self._file.read_text())
-
-    def _save(self, values: dict) -> None:
-        self._file.write_text(json.dumps(values))
-
 
 class World:
     """A study of three Variants and two seeds, and what has happened to it."""
 
-    def __init__(self, root: Path, slurm: FakeSlurm) -> None:
+    def __init__(self, root: Path, slurm) -> None:
         (root / "watched_trainable.py").write_text(
             "def train(recipe, seed, report, folder):\n    return {'score': 1}\n"
         )
@@ -197,10 +112,8 @@ class World:
 
 
 @pytest.fixture
-def slurm(tmp_path, monkeypatch):
-    fake = FakeSlurm(tmp_path / "slurm")
-    monkeypatch.setenv("PATH", fake.path)
-    return fake
+def slurm(fake_slurm):
+    return fake_slurm
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ deliverers = _module("deliverers")
 def server() -> Iterator[Any]:
     if why := tracking_server.missing():
         pytest.skip(f"no tracking server over PostgreSQL: {why}")
-    running = tracking_server.TrackingServer(workers=1)
+    running = tracking_server.TrackingServer(workers=1, connections=60)
     try:
         running.start()
         yield running

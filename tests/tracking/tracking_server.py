@@ -26,7 +26,7 @@ _SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",
     "full_page_writes": "off",
-    "max_connections": "60",
+    "max_connections": "150",
     "shared_buffers": "64MB",
     "jit": "off",
 }
@@ -48,7 +48,9 @@ def missing() -> str:
 class TrackingServer:
     """PostgreSQL and `mlflow server` in a folder of their own, both killed and started at will."""
 
-    def __init__(self, workers: int = 2) -> None:
+    def __init__(self, workers: int = 2, connections: int | None = None) -> None:
+        """``connections`` to the database of each worker; MLflow's 15 block each other under many requests."""
+        self._settings = {"MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(connections)} if connections else {}
         self.folder = Path(tempfile.mkdtemp(prefix="ablate-mlflow-"))
         self._database = self.folder / "database"
         self._database.mkdir()
@@ -79,7 +81,7 @@ class TrackingServer:
             command += ["--backend-store-uri", self.database_uri, "--workers", str(self._workers)]
             command += ["--artifacts-destination", str(self.folder / "artifacts")]
             quick = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-            environment = {**os.environ, **quick}
+            environment = {**os.environ, **quick, **self._settings}
             with (self.folder / "mlflow.log").open("ab") as log:
                 self._mlflow = subprocess.Popen(
                     command, stdout=log, stderr=log, start_new_session=True, cwd=self.folder, env=environment

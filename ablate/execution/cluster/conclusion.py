@@ -48,6 +48,8 @@ def conclude(job: SubmittedJob, ended: Ended | None, unsettled: tuple[str, ...],
         return Conclusion(_without(unsettled, in_hand), {in_hand: why}, (), why, tail)
     if state in _ACCIDENTS or (status is not None and status.stopped):
         return Conclusion(unsettled, why=why, log_tail=tail)
+    if status is None and ended is None and not tail:  # nobody knows whether it ever began
+        return Conclusion(unsettled, why=why)
     if status is None:  # it ended before it had read its Pack: so would the next one
         return Conclusion((), dict.fromkeys(unsettled, f"its job ended before it began to train: {why}"), (), why, tail)
     if in_hand is not None and spool.deaths(in_hand) >= MAX_DEATHS:

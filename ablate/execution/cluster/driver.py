@@ -19,6 +19,7 @@ from ablate.execution.cluster.submitter import SLOT, Submitter
 from ablate.execution.cluster.watch import Watch
 from ablate.execution.handover import fail_untaught
 from ablate.execution.ledger import Ledger
+from ablate.execution.pack import is_settled
 from ablate.execution.progress import Observer, Progress, Running, RunSummary, total_steps
 from ablate.execution.status import JobStatus
 from ablate.execution.stopping import Stop
@@ -35,6 +36,8 @@ LOOK_S = 300.0
 ACCOUNTING_S = 30.0
 #: How often a Trial is submitted again without having got any further.
 MAX_AGAIN = 5
+#: How often Slurm may refuse in a row what is to be submitted again.
+MAX_REFUSALS = 30
 #: How long the last jobs have to leave the queue once all Trials have an outcome, s.
 LINGER_S = 60.0
 
@@ -49,19 +52,22 @@ def run_on_slurm(
     observer: Observer,
     stop: Stop,
     detach: bool = False,
+    keep_failures: bool = True,
     poll_s: float,
+    active: set[str] | None = None,
 ) -> RunSummary:
     """Submit what no job has yet, and watch until every Trial has an outcome or ``stop`` is requested.
 
-    Jobs are left alone when this returns; with ``detach`` it returns as soon as all is submitted. Raises `SlurmError`
-    where Slurm refuses a submission.
+    Jobs are left alone when this returns; with ``detach`` it returns as soon as Slurm has all of them. With
+    ``keep_failures``, what failed in jobs of which others still live is an outcome, and not tried again. Raises
+    `SlurmError` where Slurm refuses a submission. To ``active`` it adds the Trials of jobs that it has seen running.
     """
-    watch, seen = Watch(home, slug), spool.settled_since()[1]
-    ledger = Ledger(trials, spool)
-    driver = Driver(ledger, watch, submitter, spool, observer, seen)
+    seen, ledger = spool.settled_since()[1], Ledger(trials, spool)
+    driver = Driver(ledger, Watch(home, slug, ledger.knows), submitter, spool, observer, seen)
+    driver.active = set() if active is None else active
     try:
-        driver.begin()
-        while not detach and not stop.requested and driver.has_work():
+        driver.begin(keep_failures=keep_failures)
+        while not stop.requested and (driver.is_in_doubt() if detach else driver.has_work()):
             driver.wait(poll_s, stop)
             if not stop.requested:
                 driver.round()
@@ -93,17 +99,17 @@ class Driver:
         self._strikes: dict[str, Strikes] = {}
         self._running: list[Running] = []
         self._all_settled_at: float | None = None
+        self.active: set[str] = set()
+        self._silent = False
+        self._refusals = 0
         self._looked_at_all = time.monotonic()
 
-    def begin(self) -> None:
-        """Attach to the jobs of earlier drivers, and submit the rest. Raises `SlurmError`.
-
-        As long as jobs of an earlier submission live, what failed in them is an outcome, and not tried again.
-        """
+    def begin(self, *, keep_failures: bool = True) -> None:
+        """Attach to the jobs of earlier drivers, and submit the rest; as in `run_on_slurm`. Raises `SlurmError`."""
         self.watch.look()
-        since = self.watch.attach()
-        if since is not None:
-            for record in self.ledger.keep_failures(since):
+        self.watch.attach()
+        if keep_failures and self.watch.since is not None:
+            for record in self.ledger.keep_failures(self.watch.since):
                 self._settle(record)
         self._conclude(self.watch.gone(self.ledger.is_open))
         self._submit_missing()
@@ -114,26 +120,42 @@ class Driver:
         try:
             self.watch.look()
         except SlurmError as error:
-            self.observer.noticed(f"Slurm does not answer, and is asked again: {error}")
+            if not self._silent:
+                self.observer.noticed(f"Slurm does not answer, and is asked again: {error}")
+            self._silent = True
             return
+        if self._silent:
+            self.observer.noticed("Slurm answers again")
+        self._silent = False
         gone = self.watch.gone(self.ledger.is_open)
         self._scan(gone)
         self._conclude(gone)
         try:
             self._submit_missing()
+            self._refusals = 0
         except SlurmError as error:
-            self.observer.noticed(f"Slurm does not take what is to be submitted again: {error}")
+            self._refusals += 1
+            if self._refusals > MAX_REFUSALS:
+                raise
+            if self._refusals == 1:
+                self.observer.noticed(f"Slurm does not take what is to be submitted again, and is asked again: {error}")
 
     def has_work(self) -> bool:
         """Whether there is anything to wait for: open Trials, then for a while jobs that are about to end."""
         if self.ledger.open:
-            return bool(self.watch.jobs)
+            return bool(self.watch.jobs or self.watch.unanswered or self._refusals)
         self._all_settled_at = self._all_settled_at or time.monotonic()
         return bool(self.watch.living) and time.monotonic() - self._all_settled_at < LINGER_S
 
+    def is_in_doubt(self) -> bool:
+        """Whether there are open Trials of which nobody knows yet if Slurm has a job for them."""
+        return bool(self.ledger.open) and (self.watch.in_doubt or self._refusals > 0)
+
     def wait(self, seconds: float, stop: Stop) -> None:
         """Until the next round, with the display kept alive."""
-        self._running = [running for job, _ in self.watch.living if (running := self._running_in(job)) is not None]
+        begun = [job for job, state in self.watch.living if not state.waits]  # of the others no file is looked at
+        self.active.update(trial for job in begun for trial in job.trials)
+        self._running = [running for job in begun if (running := self._running_in(job)) is not None]
         until = time.monotonic() + seconds
         while not stop.requested and time.monotonic() < until:
             self.observer.updated(self._progress())
@@ -170,27 +192,33 @@ class Driver:
     def _conclude(self, gone: Sequence[SubmittedJob]) -> None:
         """Draw the conclusions from jobs that have ended."""
         left = {job.job_id: tuple(filter(self.ledger.is_open, job.trials)) for job in gone}
-        asked = {str(job.submission.array) for job in gone if left[job.job_id]}
+        asked = {str(job.submission.array) for job in gone if left[job.job_id] and not job.cancelled}
         ended = queue.endings(asked) if asked else {}
         concluded = []
         for job in gone:
-            trials, how = left[job.job_id], ended.get(job.job_id)
-            if trials and ended and (how is None or how.lags) and self.watch.missing_s(job) < ACCOUNTING_S:
+            how = ended.get(job.job_id)
+            lags = ended and (how is None or how.lags) and not job.cancelled
+            if left[job.job_id] and lags and self.watch.missing_s(job) < ACCOUNTING_S:
                 continue  # the accounting does not know yet that it has ended
+            trials = tuple(filter(self.ledger.is_open, left[job.job_id]))  # a teacher's end may have closed some
             if not trials or self._follow(job, conclude(job, how, trials, self.spool)):
                 concluded.append(job)
-        self.watch.conclude(concluded)
+        others = [job for job in concluded if any(map(self._is_somebody_elses, job.trials))]
+        self.watch.leave(others)
+        self.watch.conclude(job for job in concluded if job not in others)
+
+    def _is_somebody_elses(self, trial_id: str) -> bool:
+        """Whether a Trial is none of this run's, and still to be trained."""
+        return not self.ledger.knows(trial_id) and not is_settled(self.spool.record(trial_id), {})
 
     def _follow(self, job: SubmittedJob, conclusion: Conclusion) -> bool:
         """Act on a conclusion; False where an orphan still holds a Trial, so that it must wait."""
-        failed = dict(conclusion.failed)
+        failed, strikes = dict(conclusion.failed), {}
         for trial_id in conclusion.again:
-            row = self.spool.last_row(trial_id)
-            strikes = self._strikes[trial_id] = self._strikes.get(trial_id, Strikes()).one_more(
-                row.step if row else None
-            )
-            if strikes.count > MAX_AGAIN:
-                failed[trial_id] = f"{strikes.count} jobs ended without getting any further with it: {conclusion.why}"
+            row, before = self.spool.last_row(trial_id), self._strikes.get(trial_id, Strikes())
+            strikes[trial_id] = now = before.one_more(row.step if row else None)
+            if now.count > MAX_AGAIN:
+                failed[trial_id] = f"{now.count} jobs ended without getting any further with it: {conclusion.why}"
         for trial_id, error in failed.items():
             trial = self.ledger.open[trial_id]
             pack = self.submitter.make_pack((trial,), SLOT)
@@ -199,7 +227,8 @@ class Driver:
                 return False
             with claim:
                 self._settle(claim.fail("lost", error, conclusion.log_tail))
-        for trial_id in conclusion.dropped:
+        self._strikes |= strikes
+        for trial_id in conclusion.dropped if not self.watch.was_over(job) else ():
             self.ledger.drop(trial_id)
         unfinished = len(conclusion.again) + len(conclusion.dropped)
         if unfinished:
@@ -209,13 +238,23 @@ class Driver:
 
     def _submit_missing(self) -> None:
         """Submit every open Trial that no job has."""
-        jobs = self.watch.jobs
-        covered = {trial for job in jobs for trial in job.trials}
-        missing = [trial for trial in self.ledger.open.values() if trial.id not in covered]
+        if self._missing():
+            self.watch.attach()  # another driver may have been quicker, where locks do not reach
+        missing = self._missing()
         if missing:
-            for submission in self.submitter.submit(missing, self.ledger.failed_before, jobs):
+            living = [job for job, _ in self.watch.living]
+            for submission in self.submitter.submit(missing, self.ledger.failed_before, living):
                 self.watch.add(submission)
             self.watch.look()
+
+    def _missing(self) -> list[Trial]:
+        """Open Trials that no job has, will have, or has failed while it goes on with others."""
+        covered = {trial for submission in self.watch.unanswered for pack in submission.packs for trial in pack}
+        for job in self.watch.jobs:
+            tried = self.ledger.failed_before.keys() & job.trials
+            status = job.status() if tried else None
+            covered.update(set(job.trials) - tried.intersection(status.failed if status else ()))
+        return [trial for trial in self.ledger.open.values() if trial.id not in covered]
 
     def _running_in(self, job: SubmittedJob) -> Running | None:
         """What a job has in its hands, for the display."""

@@ -32,6 +32,8 @@ from ablate.trainable import Trainable
 
 #: How often a job shows that it lives, s.
 HEARTBEAT_S = 15.0
+#: How long a job that was told to go waits for the tracking server, s.
+HURRY_S = 2.0
 #: A Trial whose process died this often without getting any further is given up.
 MAX_DEATHS = 3
 #: What Slurm, or the kernel, says where a process was killed for its memory.
@@ -57,7 +59,7 @@ def run_job(pack: Pack) -> int:
         if ranks.rank > 0:
             ranks.follow()
             return 0
-        with heartbeat(pack.status_file), delivering(pack) as watch_over:
+        with heartbeat(pack.status_file), delivering(pack, watch) as watch_over:
             summary = train_pack(pack, watch, _InJob(pack, ranks, watch_over))
     # SIGUSR2 comes before the time limit and, where the cluster is so minded, before preemption. SIGTERM comes with
     # `scancel`, too: whether there will be another start is then for Slurm to say.
@@ -84,13 +86,15 @@ def heartbeat(status_file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def delivering(pack: Pack) -> Iterator[Callable[[str], None]]:
+def delivering(pack: Pack, watch: StopWatch) -> Iterator[Callable[[str], None]]:
     """Deliver to the tracking server, where the driver found one; gives what is told each Trial that begins."""
     if pack.delivery is None:
         yield lambda _trial_id: None
         return
     with pack.delivery.delivering(Spool(pack.spool)) as courier:
         yield courier.watch
+        if watch.reason:  # a job that must go has no time to wait for a server
+            courier.wait_s = HURRY_S
 
 
 class _InJob(Around):

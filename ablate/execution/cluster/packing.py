@@ -7,6 +7,7 @@ one that it needs: that one is in an earlier wave, whose arrays have ended befor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,7 +40,8 @@ def batches(
     `Resources.trials_per_job` says otherwise. ``resources_for`` takes a Variant's name.
     """
     groups: dict[tuple[int, Resources], list[Trial]] = {}
-    waves, by_variant = _waves(trials), {t.variant: resources_for(t.variant) for t in trials}
+    waves, variants = _waves(trials), dict.fromkeys(trial.variant for trial in trials)
+    by_variant = {variant: resources_for(variant) for variant in variants}
     for trial in trials:
         groups.setdefault((waves[trial.id], by_variant[trial.variant]), []).append(trial)
     found = []
@@ -67,7 +69,7 @@ def _packs(
             yield tuple(pack)
             pack, filled_s = [], 0.0
         pack.append(trial)
-        filled_s += wanted_s if takes_s is None else takes_s
+        filled_s += math.inf if takes_s is None else takes_s
     if pack:
         yield tuple(pack)
 

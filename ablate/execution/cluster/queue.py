@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
@@ -137,7 +138,13 @@ def slurm(*command: str) -> str:
     """What a command of Slurm's prints. Raises `SlurmError` with its words where it fails, hangs or is not there."""
     try:
         answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env=_environment(),
         )
     except FileNotFoundError as error:
         raise SlurmError(f"{command[0]} is not installed here: is this a login node of a Slurm cluster?") from error
@@ -146,6 +153,12 @@ def slurm(*command: str) -> str:
     if answer.returncode != 0:
         raise SlurmError(own_words(answer.stderr) or f"{command[0]} failed with status {answer.returncode}")
     return answer.stdout
+
+
+def _environment() -> dict[str, str]:
+    """That of this process without a user's filters for `squeue` and `sacct`; ranges of tasks are told to their end."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SQUEUE_", "SACCT_"))}
+    return kept | {"SLURM_BITSTR_LEN": "0"}
 
 
 def own_words(stderr: str) -> str:

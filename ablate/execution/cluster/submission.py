@@ -3,6 +3,7 @@
 ::
 
     <home>/runs/<study>/<run>/submissions/<key>.json    one job array
+                              packs/<key>/<index>.pkl     what a task of it is told
                               cancelled/<job>           an empty file: this job was cancelled with `ablate cancel`
                               jobs/                     submitit's pickles and the logs
                               status/<job>.json         what a job is doing; touched every few seconds while it lives
@@ -79,8 +80,9 @@ class Submission:
         return replace(self, array=array).save()
 
     def forget(self) -> None:
-        """Delete it: Slurm has never had it."""
+        """Delete it, with its Packs: Slurm has never had it."""
         self.file.unlink(missing_ok=True)
+        shutil.rmtree(pack_folder(self.run, self.key), ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,11 @@ class SubmittedJob:
     @property
     def _cancel_mark(self) -> Path:
         return self.submission.run / _CANCELLED / self.job_id
+
+
+def pack_folder(run: Path, key: str) -> Path:
+    """Where the Packs of a submission lie."""
+    return run / "packs" / key
 
 
 def new_key() -> str:

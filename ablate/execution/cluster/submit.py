@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import shlex
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from ablate.execution.cluster.queue import SlurmError, own_words, slurm
-from ablate.execution.cluster.submission import Submission, new_key
+from ablate.execution.cluster.submission import Submission, new_key, pack_folder
 from ablate.execution.executors.local import THREAD_VARIABLES
 from ablate.execution.pack import Pack
 from ablate.execution.resources import Resources
@@ -28,6 +29,8 @@ from ablate.execution.run_folder import RunFolder
 #: Exit status of a worker that was told in time to make room: its job is to be started again.
 AGAIN = 85
 _NEVER = "Requested node configuration is not available"
+#: Words of `sbatch` about a connection that broke, maybe after Slurm had taken the jobs.
+_UNCLEAR = ("timed out", "Unable to contact", "Zero Bytes", "Unexpected message")
 #: What a job that was submitted from within another one must not inherit.
 _LEAKING = ("SLURM_", "SBATCH_", "SRUN_", "SUBMITIT_", "PMI_", "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_")
 _KEPT = ("SLURM_CONF",)
@@ -45,7 +48,9 @@ def submit(
 ) -> Submission:
     """Submit one array, a task to a Pack, whose jobs begin when the arrays ``after`` have ended, well or not.
 
-    Raises `SlurmError` with Slurm's own words where it refuses; then nothing is left behind.
+    Raises `SlurmError` with Slurm's own words where it refuses; then nothing is left behind. Where it is not clear
+    whether Slurm has the jobs (it did not answer, or `sbatch` was killed), the submission stays, as after a driver's
+    death.
     """
     check_request(resources)
     key = new_key()
@@ -67,8 +72,14 @@ def submit(
             arrays = _Arrays(run.jobs, python=resources.python_command())
             array = arrays.submit_array(len(packs), resources, key, job_name, import_paths, after)
     except (FailedJobError, FailedSubmissionError) as error:
-        submission.forget()
-        raise SlurmError(own_words(_said_by_sbatch(error))) from error
+        words = own_words(_said_by_sbatch(error))
+        if _is_refusal(error):
+            submission.forget()
+            for script in run.jobs.glob(".submission_file_*.sh"):
+                script.unlink()
+            raise SlurmError(words) from error
+        unclear = "whether Slurm has the jobs all the same is seen by whoever asks next"
+        raise SlurmError(f"{words or 'sbatch ended without a word'}; {unclear}") from error
     return submission.begun_as(array)
 
 
@@ -87,7 +98,7 @@ def check_request(resources: Resources) -> None:
 
 def pack_file(run: Path, key: str, index: int) -> Path:
     """Where a job finds its Pack."""
-    return run / "packs" / key / f"{index}.pkl"
+    return pack_folder(run, key) / f"{index}.pkl"
 
 
 def load_pack(file: Path) -> Pack:
@@ -142,15 +153,16 @@ def _setup(import_paths: Sequence[Path]) -> list[str]:
 def _teardown(requeues: int) -> list[str]:
     """After Python: start the job again where it asked for that, or where a process of it was killed.
 
-    SIGTERM (143) is how a job is told to go, and every other end is an outcome. The job's own folder tells the next
-    start how often that has happened.
+    SIGTERM is no exception: with it `srun` ends the other processes of a job one of which was killed, and they may
+    still be on their way up. Whether it came from `scancel` is for Slurm to say: then the job is not RUNNING any more.
+    The job's own folder tells the next start how often that has happened.
     """
     job = '"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"'
-    killed = '[ "$status" -gt 128 ] && [ "$status" -ne 143 ]'
+    killed = f'[ "$status" -gt 128 ] && [ "$(squeue -h -j {job} -o %T)" = RUNNING ]'
     left = f'[ "${{SLURM_RESTART_COUNT:-0}}" -lt {requeues} ]'
     return [
         "status=$?",
-        f'if [ "$status" -eq {AGAIN} ] || {{ {killed} && {left}; }}; then scontrol requeue {job}; fi',
+        f'if [ "$status" -eq {AGAIN} ] || {{ {left} && {killed}; }}; then scontrol requeue {job}; fi',
         "exit $status",
     ]
 
@@ -172,3 +184,10 @@ def _said_by_sbatch(error: Exception) -> str:
     """The lines of a failed command's output that are Slurm's: submitit puts its own around them."""
     lines = str(error).splitlines()
     return "\n".join(line for line in lines if line.startswith("sbatch: ")) or str(error)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether `sbatch` has said no; otherwise Slurm may have taken the jobs."""
+    ended = error.__cause__
+    said_no = isinstance(ended, subprocess.CalledProcessError) and ended.returncode > 0
+    return said_no and not any(trouble in str(error) for trouble in _UNCLEAR)
