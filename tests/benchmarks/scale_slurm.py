@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 from rich.console import Console
 
@@ -50,6 +51,7 @@ echo "Submitted batch job $n\"""",
 }
 Measure = Callable[[str, Callable[[], object]], float]
 """Measures a step, and says how long it took by the wall clock, s."""
+Measured = Callable[[str, Callable[[], object]], None]
 
 
 class FastSlurm:
@@ -137,6 +139,10 @@ class World:
         job.status_file.write_text(json.dumps(vars(status)))
         home = self.spool.home(job.trials[0])
         home.mkdir(parents=True, exist_ok=True)
+        with mock.patch("os.fsync"):  # a worker waits for its disk, the benchmark need not
+            self._report(job)
+
+    def _report(self, job: SubmittedJob) -> None:
         claim = self.spool.claim(self.trials[job.trials[0]], self.study.trainable, "")
         assert claim is not None
         with claim:

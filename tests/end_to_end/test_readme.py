@@ -167,6 +167,26 @@ def test_the_readmes_numbers_are_the_programs(readme):
     assert (job.MAX_DEATHS, driver.MAX_AGAIN) == (3, 5)  # "three times", "five times at most"
 
 
+def test_the_architecture_page_names_what_exists():
+    """Every module that ablate/README.md names is there, and its numbers on retries are the program's."""
+    from ablate.execution.cluster import driver, job, watch
+
+    package = ROOT / "ablate"
+    text = (package / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:\w+/)*\w+\.py)`", text)) - {"__init__.py"}
+    assert len(named) > 30
+    there = [file.relative_to(package).as_posix() for file in package.rglob("*.py")]
+    assert {name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in there)} == set()
+    for words in (
+        f"process has died {job.MAX_DEATHS} times",
+        f"again, {driver.MAX_AGAIN} times without getting further",
+        f"asks again, {driver.MAX_REFUSALS} rounds",
+        f"listed it for {watch.GONE_S:g} s",
+        f"touched every {job.HEARTBEAT_S:g} s",
+    ):
+        assert words in text
+
+
 def test_the_readmes_training_code_for_several_processes_runs_alone(make_place, readme):
     """sums.py, copied as it stands, trains where nothing describes several processes (tests/slurm has several)."""
     study = (

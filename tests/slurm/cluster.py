@@ -80,7 +80,7 @@ class PrivateSlurm:
         """
         self.files.write()
         self._start_accounting(self._boot(HEAD))
-        self._start_controller()
+        self.start_controller()
         for node in self.nodes:
             self.start(node)
         self.wait_idle()
@@ -127,6 +127,17 @@ class PrivateSlurm:
     def job_processes(self, node: str) -> list[Process]:
         """What jobs run on a node, their batch scripts included, Slurm's own processes left out."""
         return [process for process in self.processes(node) if process.name not in SLURM_DAEMONS]
+
+    def signal_controller(self, number: int) -> None:
+        """Sends slurmctld a signal: SIGSTOP and it answers nobody, SIGKILL and it is gone."""
+        for process in self.processes(HEAD):
+            if process.name == "slurmctld":
+                process.kill(number)
+
+    def start_controller(self) -> None:
+        """Starts slurmctld, which goes on from the state that it has saved; returns when it answers."""
+        self.machines[HEAD].start(["slurmctld"], self.files.log("slurmctld-out"))
+        self._wait("slurmctld", "scontrol", "show", "partition")
 
     def declare_down(self, node: str) -> None:
         """Tells Slurm what it would find out in about 17 s: the node is lost. Its jobs end in NODE_FAIL at once."""
@@ -221,10 +232,6 @@ class PrivateSlurm:
         head.start(["slurmdbd"], log("slurmdbd-out"), MYSQL_UNIX_PORT=str(self.files.database_socket))
         self._wait("slurmdbd", "sacctmgr", "--noheader", "list", "cluster")
         self.run("sacctmgr", "--immediate", "add", "cluster", CLUSTER)
-
-    def _start_controller(self) -> None:
-        self.machines[HEAD].start(["slurmctld"], self.files.log("slurmctld-out"))
-        self._wait("slurmctld", "scontrol", "show", "partition")
 
     def _power_cycle(self) -> None:
         for node in self.nodes:

@@ -91,10 +91,12 @@ class Lab:
 
     def start(self, verb="run", *arguments, **environment):
         """Begin a command, and leave it running."""
-        if verb == "run":
+        if verb in ("run", "retry"):
             arguments = ("--executor", "slurm", "--no-check", *arguments)
+        if verb != "logs":  # that one takes a Trial
+            arguments = ("study.yaml", *arguments)
         process = subprocess.Popen(
-            [sys.executable, "-m", "ablate.cli", verb, "study.yaml", *map(str, arguments)],
+            [Path(sys.executable).with_name("ablate"), verb, *map(str, arguments)],
             cwd=self.root,
             env={**os.environ, "COLUMNS": "200", **environment},
             stdout=subprocess.PIPE,
@@ -172,7 +174,7 @@ class Lab:
 
     def until_finished(self, trials=4):
         """Wait until so many Trials have their results, whoever watches."""
-        self.until(lambda: sum(r.status == "finished" for r in self.records().values()) == trials)
+        self.until(lambda: sum(r.status == "finished" for r in self.records().values()) == trials, 120)
 
     def close(self):
         """End what a failed test has left running."""

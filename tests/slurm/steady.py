@@ -16,6 +16,8 @@ from ablate.trainable import Stopped
 
 def train(recipe, seed, report, folder):
     """Digest after digest, with a checkpoint after each step, written beside the one before it and then renamed."""
+    if recipe["mode"] == "tell":
+        mark(recipe, f"sees {os.environ.get('RANK', '0')} {os.environ.get('CUDA_VISIBLE_DEVICES')}")
     if os.environ.get("RANK", "0") != "0":  # nothing to do for the other processes of its job
         return None
     checkpoint = folder / "state.json"
@@ -40,6 +42,8 @@ def train(recipe, seed, report, folder):
 
 def ends_badly(recipe, folder):
     """What the Recipe says goes wrong."""
+    if recipe["mode"] == "tell":
+        (folder / "artifacts" / "environment.json").write_text(json.dumps(dict(os.environ)))
     if recipe["mode"] == "raise":
         raise ValueError("not with this Recipe")
     if recipe["mode"] == "broken" and Path(recipe["marks"]).with_name("broken").exists():

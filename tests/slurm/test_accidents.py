@@ -83,33 +83,35 @@ def test_a_job_that_finishes_as_it_is_preempted_harms_nothing(slurm, lab, user_s
 
 
 def test_a_cancelled_job_waits_for_the_next_run(slurm, lab):
-    """`scancel` of a running job and of one that waits: no failures, and not this run's affair any more."""
-    lab = lab(steps=6, sleep=0.4, more="parallel = 2")
-    driver = lab.start()
-    lab.until_step(1, trials=2)
-    array = lab.submissions()[0].array
-    running = slurm.run("squeue", "-h", "-r", "-t", "RUNNING", "-o", "%i").split()
-    waiting = {f"{array}_{index}" for index in range(4)}.difference(running)
-    slurm.run("scancel", running[0], waiting.pop())
+    """`scancel` of a running job: no failure, and not this run's affair any more; the next one goes on with it."""
+    lab = lab(steps=8, sleep=0.4)
+    driver = lab.start("run", *ONE_SEED)
+    lab.until_step(2, trials=2)
+    job = lab.job("blue")
+    slurm.run("scancel", job)
     counts, said = lab.end(driver, code=1)
-    assert counts == (2, 0, 0), said
-    assert said.count("ended without the result of a Trial: cancelled") == 2
-    counts, said = lab.run()
-    assert counts == (2, 2, 0), said
-    check_finished_once(lab, steps=6)
+    assert counts == (1, 0, 0), said
+    assert f"job {job} ended without the result of a Trial: cancelled" in said
+    counts, said = lab.run(*ONE_SEED)
+    assert counts == (1, 1, 0), said
+    check_finished_once(lab, steps=8, seeds=(0,))
+    assert begun_at(lab, "blue")[1] >= 2
 
 
 @pytest.mark.slow
-def test_all_jobs_are_cancelled(slurm, lab):
-    """The driver ends, with nothing failed; the same command finishes them all."""
-    lab = lab(steps=6, sleep=0.4)
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_jobs_that_wait_are_cancelled(slurm, lab, all_of_them):
+    """`scancel` of an element that has not begun, of which Slurm keeps no record; of the array, some of it begun."""
+    lab = lab(steps=8, sleep=0.4, more="parallel = 2")
     driver = lab.start()
-    lab.until_step(1, trials=4)
-    slurm.run("scancel", lab.submissions()[0].array)
+    lab.until_step(1, trials=2)
+    array, left = lab.submissions()[0].array, 0 if all_of_them else 3
+    slurm.run("scancel", array if all_of_them else f"{array}_3")
     counts, said = lab.end(driver, code=1)
-    assert counts == (0, 0, 0), said
-    assert lab.run()[0] == (4, 0, 0)
-    check_finished_once(lab, steps=6)
+    assert counts == (left, 0, 0), said
+    assert said.count("ended without the result of a Trial: cancelled") == 4 - left
+    assert lab.run()[0] == (4 - left, left, 0)
+    check_finished_once(lab, steps=8)
 
 
 @pytest.mark.slow
@@ -167,12 +169,12 @@ def test_a_worker_that_is_killed_between_two_trials_goes_on_with_the_second(slur
     """The first one's result is there, and stays."""
     lab = lab(steps=3, sleep=0.1, blue="last")
     lab.settings(per_job=4)
-    lab.run("--detach")
-    lab.begin_again(slurm, lab.job("blue"))
-    counts, said = lab.run()
+    lab.run("--detach", *ONE_SEED)
+    lab.begin_again(slurm, f"{lab.submissions()[0].array}_0")
+    counts, said = lab.run(*ONE_SEED)
     assert counts[2] == 0, said
-    check_finished_once(lab, steps=3)
-    assert len(lab.lines(containing=" begin ")) in (4, 5)
+    check_finished_once(lab, steps=3, seeds=(0,))
+    assert begun_at(lab, "blue") == [0]
 
 
 @pytest.mark.slow

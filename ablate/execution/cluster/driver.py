@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ablate.execution.cluster import queue
@@ -109,8 +110,7 @@ class Driver:
         self.watch.look()
         self.watch.attach()
         if keep_failures and self.watch.since is not None:
-            for record in self.ledger.keep_failures(self.watch.since):
-                self._settle(record)
+            self._settle(*self.ledger.keep_failures(self.watch.since))
         self._conclude(self.watch.gone(self.ledger.is_open))
         self._submit_missing()
         self.observer.started(self._progress())
@@ -176,18 +176,24 @@ class Driver:
         if everything:
             self._looked_at_all = time.monotonic()
         hints = [*news, *(trial for job in gone for trial in job.trials)]
-        for record in self.ledger.newly_settled(None if everything else hints):
-            self._settle(record)
+        self._settle(*self.ledger.newly_settled(None if everything else hints))
         for trial in self.ledger.untaught():
             pack = self.submitter.make_pack((trial,), SLOT)
             failure = fail_untaught(trial, self.spool, pack.trainable, pack.data_fingerprint)
             if failure is not None:
                 self._settle(failure)
 
-    def _settle(self, record: Record) -> None:
-        self.ledger.note(JobStatus(trial=record.trial_id))  # it came while this driver watched
-        trial = self.ledger.settle(record)
-        self.observer.settled(trial, record, self._progress())
+    def _settle(self, *records: Record) -> None:
+        """Close Trials. Thousands may have settled since this driver last looked, so their jobs are counted once."""
+        if not records:
+            return
+        progress = self._progress()
+        for record in records:
+            self.ledger.note(JobStatus(trial=record.trial_id))  # it came while this driver watched
+            trial = self.ledger.settle(record)
+            finished = record.status == "finished"
+            progress = replace(progress, trained=progress.trained + finished, failed=progress.failed + (not finished))
+            self.observer.settled(trial, record, progress)
 
     def _conclude(self, gone: Sequence[SubmittedJob]) -> None:
         """Draw the conclusions from jobs that have ended."""
@@ -201,6 +207,8 @@ class Driver:
             if left[job.job_id] and lags and self.watch.missing_s(job) < ACCOUNTING_S:
                 continue  # the accounting does not know yet that it has ended
             trials = tuple(filter(self.ledger.is_open, left[job.job_id]))  # a teacher's end may have closed some
+            if trials and how is None and job.status() is None:
+                how = queue.cancelled_unseen(job.job_id, ended)
             if not trials or self._follow(job, conclude(job, how, trials, self.spool)):
                 concluded.append(job)
         others = [job for job in concluded if any(map(self._is_somebody_elses, job.trials))]

@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 #: How long one question may take, s: a controller under load may need many.
@@ -106,6 +106,16 @@ def endings(arrays: Iterable[str]) -> dict[str, Ended]:
             if not step or (state == OUT_OF_MEMORY and job_id in jobs):
                 jobs.update(dict.fromkeys(_expanded(job_id), Ended(state, code, node)))
     return jobs
+
+
+def cancelled_unseen(job_id: str, ended: Mapping[str, Ended]) -> Ended | None:
+    """CANCELLED for an element of an array that the accounting, as `endings` read it, has only without this element.
+
+    So it is with one that was cancelled by itself before it began: nothing in Slurm tells of it any more.
+    """
+    array = job_id.partition("_")[0]
+    there = any(name.partition("_")[0] == array for name in ended)
+    return Ended("CANCELLED") if there and job_id not in ended else None
 
 
 def _expanded(job_id: str) -> list[str]:

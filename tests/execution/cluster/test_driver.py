@@ -192,6 +192,31 @@ def test_what_was_cancelled_is_left_for_the_next_run(cluster, trials, listener):
     assert len(cluster.submitted) == 2
 
 
+def test_a_waiting_job_that_somebody_cancelled_is_left_for_the_next_run(cluster, trials, listener):
+    """`scancel` of one waiting element leaves no trace in the accounting, which knows the rest of the array."""
+
+    def run(job):
+        cluster.leaves(job) if job.trials == ("a",) else cluster.finishes(job)
+
+    cluster.when_submitted(lambda job: cluster.at(10, lambda: run(job)))
+    summary = cluster.run(trials("a", "b"), listener)
+    assert (summary.trained, summary.failed, summary.waiting) == (("b",), (), ("a",))
+    assert len(cluster.submitted) == 1
+
+
+def test_a_job_that_began_was_not_cancelled_unseen(cluster, trials, listener):
+    """The accounting knows others of its array and not this one, which has said itself that it had begun."""
+
+    def run(job):
+        if job.trials == ("a",) and job.submission == cluster.submitted[0]:
+            cluster.dies(job, None)
+        else:
+            cluster.finishes(job)
+
+    cluster.when_submitted(lambda job: cluster.at(10, lambda: run(job)))
+    assert cluster.run(trials("a", "b"), listener).trained == ("b", "a")
+
+
 def test_a_teacher_s_failure_is_its_pupil_s(cluster, trials, listener):
     """The pupil's job waits for the teacher's array; without a teacher it is not trained and says so."""
 
