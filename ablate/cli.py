@@ -73,7 +73,7 @@ def run(
     trials_per_gpu: TrialsPerGpu = None,
     slurm: SlurmFields = None,
     detach: Detach = False,
-    retry_failed: Annotated[bool, typer.Option(help="Train diverged Trials again, too.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train diverged Trials again, too.")] = False,
     check: Annotated[bool, typer.Option(help="First prove that each Level changes what it says.")] = True,
     home: Home = DEFAULT_HOME,
     reports: Reports = DEFAULT_REPORTS,
@@ -113,7 +113,7 @@ def report(
     tracking_uri: Tracking = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the last line only.")] = False,
 ) -> None:
-    """Rebuild the report from what is finished, and deliver to MLflow what it lacks. Trains nothing."""
+    """Rebuild the report, and deliver to MLflow what it lacks. Trains nothing."""
     loaded = _load(study, profile, only, seeds, sets, home)
     from ablate.run import RunOptions, report_study
 
@@ -137,7 +137,7 @@ def plan(
     home: Home = DEFAULT_HOME,
     tracking_uri: Tracking = None,
 ) -> None:
-    """Show what a run would train, what each Variant changes, and how long it would take. Trains nothing."""
+    """Show what a run would train, and how long it takes. Trains nothing."""
     if utilisation is not None and device is None:
         mistake("--utilisation is a share of a device's peak: name it with --device")
     loaded = _load(study, profile, only, seeds, sets, home)
@@ -181,7 +181,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Prove that each Level changes what it says and nothing else, on one batch and two updates. Trains nothing."""
+    """Prove that each Level changes only what it says, on one batch and two updates. Trains nothing."""
     loaded = _load(study, profile, only, None, sets, home)
     from ablate.run import check_levels
 

@@ -14,7 +14,7 @@ from ablate.options import DEFAULT_HOME, Home, ShowName, SlurmFields, Tracking
 
 
 def model(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A preset, timm/NAME, or module:Class.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A preset, timm/NAME, or module:Class.")] = None,
     diff: Annotated[str | None, typer.Option(metavar="NAME", help="Compare with another model.")] = None,
     sets: Annotated[
         list[str] | None,
@@ -122,7 +122,7 @@ def ui(
 def doctor(
     study: Annotated[
         Path | None,
-        typer.Argument(metavar="[STUDY]", help="Whose project's settings count; else the working folder's."),
+        typer.Argument(metavar="STUDY", help="Whose project's settings count; else the working folder's."),
     ] = None,
     slurm: SlurmFields = None,
     deep: Annotated[bool, typer.Option("--deep", help="Start a tiny job on a node as well.")] = False,

@@ -209,8 +209,14 @@ def check_executor(study: Study, options: RunOptions, console: Console) -> None:
     if options.executor != SLURM:
         if options.detach:
             raise Refused("--detach is for jobs that go on without a driver: --executor slurm")
+        if options.settings.has_options:
+            raise Refused("--slurm says what jobs on a cluster ask for: give --executor slurm, too")
         local_slots(options)
         return
+    here = {"--slots": options.slots, "--processes": options.processes, "--trials-per-gpu": options.trials_per_gpu}
+    for option, value in here.items():
+        if value is not None:
+            raise Refused(f"{option} is for this machine; on Slurm say it with --slurm: processes=2, parallel=8, ...")
     names = [variant.name for variant in (*study.variants, *study.teacher_variants)]
     try:
         for name in names:

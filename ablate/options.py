@@ -12,14 +12,22 @@ StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file
 Profile = Annotated[str | None, typer.Option(help="Scale to run at; the study names its default.", show_default=False)]
 Only = Annotated[
     list[str] | None,
-    typer.Option(help="Variants to take, by a pattern on their names (posemb=*); the baseline stays. Repeatable."),
+    typer.Option(
+        metavar="PATTERN",
+        help="Variants to take, by a pattern on their names (posemb=*); the baseline stays. Repeatable.",
+    ),
 ]
 Seeds = Annotated[int | None, typer.Option(min=1, help="Take so many of the study's seeds.", show_default=False)]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the base, for a quick try. Repeatable."),
 ]
-Home = Annotated[Path, typer.Option("--home", help="Folder of the spool: checkpoints, journals, results.")]
+Home = Annotated[
+    Path,
+    typer.Option(
+        "--home", help="Folder of the spool: checkpoints, journals, results. On a cluster, one that all nodes see."
+    ),
+]
 Tracking = Annotated[
     str | None,
     typer.Option(help="MLflow's tracking URI; else $MLFLOW_TRACKING_URI, else MLflow's default.", show_default=False),
@@ -27,7 +35,11 @@ Tracking = Annotated[
 Reports = Annotated[Path, typer.Option(help="Folder that reports are written to.")]
 Slots = Annotated[
     int | None,
-    typer.Option(min=1, help="Trials trained side by side; else one per GPU, or one per core.", show_default=False),
+    typer.Option(
+        min=1,
+        help="Trials trained side by side on this machine; else one per GPU, or one per core.",
+        show_default=False,
+    ),
 ]
 Processes = Annotated[
     int | None,
@@ -39,7 +51,9 @@ Processes = Annotated[
 ]
 TrialsPerGpu = Annotated[
     str | None,
-    typer.Option(metavar="N|auto", help="Trials that share a GPU; auto: as many as its memory has room for."),
+    typer.Option(
+        metavar="N|auto", help="Trials that share a GPU of this machine; auto: as many as its memory has room for."
+    ),
 ]
 SlurmFields = Annotated[
     list[str] | None,

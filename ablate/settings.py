@@ -60,6 +60,11 @@ class Settings:
         """What a Variant asks for that no shape fits."""
         return Resources.model_validate(_over(self._slurm, self._options))
 
+    @property
+    def has_options(self) -> bool:
+        """Whether the command line had a word on Slurm."""
+        return bool(self._options)
+
     def slurm_for(self, variant: str) -> Resources:
         """What the jobs of a Variant ask for. Raises `StudyError` where that contradicts itself."""
         asked = dict(self._slurm)

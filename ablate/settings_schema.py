@@ -48,7 +48,7 @@ class LocalSettings(Section):
     """Trials that share a GPU: a number, or ``auto`` for as many as there is room for, by ``gpu_memory_gb`` or else by
     what finished Trials of the study took; without it, one, or as many as ``gpu_memory_gb`` says."""
     gpu_memory_gb: Annotated[float, Field(gt=0)] | None = None
-    """Memory of a GPU that one Trial needs, GB of 1,024 MB: as many Trials share a GPU as there is room for."""
+    """Memory of a GPU that one Trial needs, GB of 1e9 bytes: as many Trials share a GPU as there is room for."""
 
 
 class Executors(Section):

@@ -80,7 +80,7 @@ class PlainDisplay:
 
     def ended(self, summary: RunSummary) -> None:
         """What is left for the next run, if anything."""
-        if not summary.complete:
+        if not summary.complete and not summary.jobs_left:
             self._print(leftovers(summary))
 
     def _print(self, line: str) -> None:
@@ -117,7 +117,7 @@ class LiveDisplay:
     def ended(self, summary: RunSummary) -> None:
         """Take the table away and leave one line in its place."""
         self._live.stop()
-        if not summary.complete:
+        if not summary.complete and not summary.jobs_left:
             self._console.print(Text(leftovers(summary)))
 
 

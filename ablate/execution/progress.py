@@ -93,6 +93,8 @@ class RunSummary:
     """Begun, and to be resumed by the next run."""
     waiting: tuple[str, ...]
     """Not begun."""
+    jobs_left: int = 0
+    """Jobs that go on without a driver."""
 
     @property
     def complete(self) -> bool:

@@ -17,7 +17,7 @@ from ablate.execution.status import JobStatus
 from ablate.tracking.spool import Spool
 
 #: Ends that the cluster brought about.
-_ACCIDENTS = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "TIMEOUT", "REVOKED", "REQUEUED")
+_ACCIDENTS = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED", "REQUEUED")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Conclusion:
     why: str = ""
     """How the job ended, for people."""
     log_tail: str = ""
+    accident: bool = False
+    """Whether it was the cluster that ended it."""
 
 
 def conclude(job: SubmittedJob, ended: Ended | None, unsettled: tuple[str, ...], spool: Spool) -> Conclusion:
@@ -46,7 +48,9 @@ def conclude(job: SubmittedJob, ended: Ended | None, unsettled: tuple[str, ...],
     if in_hand is not None and (state == OUT_OF_MEMORY or tells_out_of_memory(tail)):
         why = "out of memory: its process was killed for that"
         return Conclusion(_without(unsettled, in_hand), {in_hand: why}, (), why, tail)
-    if state in _ACCIDENTS or (status is not None and status.stopped):
+    if state in _ACCIDENTS:
+        return Conclusion(unsettled, why=why, log_tail=tail, accident=True)
+    if state == "TIMEOUT" or (status is not None and status.stopped):
         return Conclusion(unsettled, why=why, log_tail=tail)
     if status is None and ended is None and not tail:  # nobody knows whether it ever began
         return Conclusion(unsettled, why=why)

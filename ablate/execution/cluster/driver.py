@@ -37,6 +37,8 @@ LOOK_S = 300.0
 ACCOUNTING_S = 30.0
 #: How often a Trial is submitted again without having got any further.
 MAX_AGAIN = 5
+#: The same where it was the cluster that ended its jobs: its checkpoints may get further than its reports tell.
+MAX_ACCIDENTS = 50
 #: How often Slurm may refuse in a row what is to be submitted again.
 MAX_REFUSALS = 30
 #: How long the last jobs have to leave the queue once all Trials have an outcome, s.
@@ -74,7 +76,7 @@ def run_on_slurm(
                 driver.round()
         driver.leave()
     finally:
-        summary = ledger.summary()
+        summary = replace(ledger.summary(), jobs_left=len(driver.watch.living))
         observer.ended(summary)
     return summary
 
@@ -225,7 +227,7 @@ class Driver:
         for trial_id in conclusion.again:
             row, before = self.spool.last_row(trial_id), self._strikes.get(trial_id, Strikes())
             strikes[trial_id] = now = before.one_more(row.step if row else None)
-            if now.count > MAX_AGAIN:
+            if now.count > (MAX_ACCIDENTS if conclusion.accident else MAX_AGAIN):
                 failed[trial_id] = f"{now.count} jobs ended without getting any further with it: {conclusion.why}"
         for trial_id, error in failed.items():
             trial = self.ledger.open[trial_id]

@@ -19,16 +19,16 @@ from pathlib import Path
 
 from ablate.execution.cluster.ranks import Ranks
 from ablate.execution.cluster.snapshot import enter_snapshot
-from ablate.execution.cluster.submit import AGAIN, load_pack, pack_file
+from ablate.execution.cluster.submit import AGAIN, kills_file, load_pack, pack_file
 from ablate.execution.executors.local import last_lines
-from ablate.execution.pack import Pack
+from ablate.execution.pack import Pack, PackSummary
 from ablate.execution.run_folder import RunFolder
 from ablate.execution.stopping import StopWatch
 from ablate.execution.worker import Around, train_pack
 from ablate.study.study import Trial
 from ablate.tracking.claim import Claim
 from ablate.tracking.spool import Spool
-from ablate.trainable import Trainable
+from ablate.trainable import NEEDS, Trainable
 
 #: How often a job shows that it lives, s.
 HEARTBEAT_S = 15.0
@@ -59,11 +59,31 @@ def run_job(pack: Pack) -> int:
         if ranks.rank > 0:
             ranks.follow()
             return 0
+        began = _now_by_file(pack.run / "starts" / pack.job)
         with heartbeat(pack.status_file), delivering(pack, watch) as watch_over:
             summary = train_pack(pack, watch, _InJob(pack, ranks, watch_over))
     # SIGUSR2 comes before the time limit and, where the cluster is so minded, before preemption. SIGTERM comes with
     # `scancel`, too: whether there will be another start is then for Slurm to say.
-    return AGAIN if summary.stopped == "SIGUSR2" else 0
+    return AGAIN if summary.stopped == "SIGUSR2" and _got_further(pack, summary, began) else 0
+
+
+def _got_further(pack: Pack, summary: PackSummary, began: float) -> bool:
+    """Whether this start has settled a Trial or written a checkpoint; one that has not must not lead to the next.
+
+    The driver, if there is one, tries such a job some times more.
+    """
+    if summary.trained or summary.failed:
+        return True
+    attempts = (place for trial in pack.trials for place in Spool(pack.spool).home(trial.id).glob("attempt-*/*"))
+    files = (file for place in attempts if place.name != NEEDS for file in (place, *place.rglob("*")))
+    return any(file.is_file() and file.stat().st_mtime >= began for file in files)
+
+
+def _now_by_file(file: Path) -> float:
+    """The time by the clock of the file server, whose files it is compared with, seconds since the Unix epoch."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    return file.stat().st_mtime
 
 
 @contextmanager
@@ -117,9 +137,16 @@ class _InJob(Around):
         tail = "\n".join(filter(None, map(last_words_of_last_start, logs)))
         if tells_out_of_memory(tail):
             return "out of memory: its process was killed for that", tail
-        if claim.deaths >= MAX_DEATHS:
+        if min(claim.deaths, self._kills()) >= MAX_DEATHS:
             return f"its process died {claim.deaths} times without getting any further", tail
         return None
+
+    def _kills(self) -> int:
+        """How often a process of this job was killed, accidents of the cluster left out."""
+        try:
+            return len(kills_file(self._pack.run, self._pack.job).read_text().splitlines())
+        except FileNotFoundError:
+            return 0
 
     def environment(self) -> dict[str, str]:
         """How many processes trained the Trial."""

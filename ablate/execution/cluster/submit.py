@@ -28,6 +28,7 @@ from ablate.execution.run_folder import RunFolder
 
 #: Exit status of a worker that was told in time to make room: its job is to be started again.
 AGAIN = 85
+_KILLS = "kills"
 _NEVER = "Requested node configuration is not available"
 #: Words of `sbatch` about a connection that broke, maybe after Slurm had taken the jobs.
 _UNCLEAR = ("timed out", "Unable to contact", "Zero Bytes", "Unexpected message")
@@ -129,7 +130,7 @@ class _Arrays(submitit.SlurmExecutor):
                 "job_name": job_name,
                 "comment": key,
                 "setup": [*_setup(import_paths), *(parameters.get("setup") or ())],
-                "teardown": _teardown(resources.requeues),
+                "teardown": _teardown(resources.requeues, self.folder.parent),
                 "srun_args": ["--kill-on-bad-exit=1", *(parameters.get("srun_args") or ())],
             },
             **({"dependency": "afterany:" + ":".join(after)} if after else {}),
@@ -150,18 +151,25 @@ def _setup(import_paths: Sequence[Path]) -> list[str]:
     ]
 
 
-def _teardown(requeues: int) -> list[str]:
+def kills_file(run: Path, job_id: str) -> Path:
+    """In which a job's batch script notes each time that a process of it was killed."""
+    return run / _KILLS / job_id
+
+
+def _teardown(requeues: int, run: Path) -> list[str]:
     """After Python: start the job again where it asked for that, or where a process of it was killed.
 
     SIGTERM is no exception: with it `srun` ends the other processes of a job one of which was killed, and they may
     still be on their way up. Whether it came from `scancel` is for Slurm to say: then the job is not RUNNING any more.
-    The job's own folder tells the next start how often that has happened.
+    A kill is noted, so that the next start can tell it from an accident of the cluster, which ends this script as well.
     """
     job = '"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"'
     killed = f'[ "$status" -gt 128 ] && [ "$(squeue -h -j {job} -o %T)" = RUNNING ]'
+    kills = shlex.quote(str(run / _KILLS))
     left = f'[ "${{SLURM_RESTART_COUNT:-0}}" -lt {requeues} ]'
     return [
         "status=$?",
+        f'if [ "$status" -gt 128 ]; then mkdir -p {kills} && echo "$status" >> {kills}/{job}; fi',
         f'if [ "$status" -eq {AGAIN} ] || {{ {left} && {killed}; }}; then scontrol requeue {job}; fi',
         "exit $status",
     ]
