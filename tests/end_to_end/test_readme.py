@@ -178,7 +178,7 @@ def test_the_architecture_page_names_what_exists():
     there = [file.relative_to(package).as_posix() for file in package.rglob("*.py")]
     assert {name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in there)} == set()
     for words in (
-        f"process has died {job.MAX_DEATHS} times",
+        f"process was killed {job.MAX_DEATHS} times",
         f"again, {driver.MAX_AGAIN} times without getting further",
         f"asks again, {driver.MAX_REFUSALS} rounds",
         f"listed it for {watch.GONE_S:g} s",

@@ -11,7 +11,7 @@ import pytest
 
 from ablate.execution.cluster import job as job_module
 from ablate.execution.cluster.job import MAX_DEATHS, _InJob, heartbeat, last_words_of_last_start, run_job
-from ablate.execution.cluster.submit import AGAIN
+from ablate.execution.cluster.submit import AGAIN, kills_file
 from ablate.execution.run_folder import RunFolder
 from ablate.execution.status import JobStatus, read_status, write_status
 
@@ -47,6 +47,13 @@ def die(workplace, trial, times):
             _ = claim.folder
 
 
+def note_kills(pack, times):
+    """What the teardown leaves of starts that ended by a signal."""
+    file = kills_file(pack.run, pack.job)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("137\n" * times)
+
+
 def given_up(workplace, pack, ranks=1):
     (trial,) = pack.trials
     around = _InJob(pack, type("Ranks", (), {"size": ranks})(), lambda _: None)
@@ -56,14 +63,22 @@ def given_up(workplace, pack, ranks=1):
 
 @pytest.mark.parametrize("deaths", range(MAX_DEATHS + 2))
 def test_a_trial_whose_process_died_too_often_is_given_up(workplace, pack, deaths):
-    """Deaths are counted in the journal, whichever job they happened in."""
+    """Deaths without progress count as far as the batch script has noted that a process was killed."""
     die(workplace, pack.trials[0], deaths)
+    note_kills(pack, deaths)
     log(pack, f"{BEGINS} gpu1\nwhat it said\n{BEGINS} gpu2\nnow\n")
     found = given_up(workplace, pack)
     if deaths < MAX_DEATHS:
         assert found is None
     else:
         assert found == (f"its process died {deaths} times without getting any further", "what it said")
+
+
+def test_starts_that_the_cluster_ended_are_no_deaths(workplace, pack):
+    """Preempted or lost with its node without a warning, the batch script is gone as well and has noted nothing."""
+    die(workplace, pack.trials[0], 3 * MAX_DEATHS)
+    note_kills(pack, MAX_DEATHS - 1)
+    assert given_up(workplace, pack) is None
 
 
 def test_out_of_memory_is_given_up_at_the_first_death(workplace, pack):
@@ -133,6 +148,20 @@ def test_a_job_that_is_told_to_make_room_says_whether_it_wants_to_come_back(work
         signal.signal(signal.SIGALRM, alarm)
     assert workplace.spool.record("a").status == "interrupted"
     assert read_status(made.status_file).stopped == signum.name
+
+
+def test_a_start_that_kept_nothing_does_not_ask_for_another(workplace):
+    """Without a checkpoint the next start would get as far as this one: no end to it."""
+    trial = workplace.trial("a", steps=1000, sleep=0.01)
+    run = RunFolder(workplace.root / "run")
+    made = workplace.pack([trial], run=run.path, attached=False, trainable="toy:forgetful")
+    alarm = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGUSR2))
+    signal.setitimer(signal.ITIMER_REAL, 0.7)
+    try:
+        assert run_job(replace(made, job="7_0")) == 0
+    finally:
+        signal.signal(signal.SIGALRM, alarm)
+    assert workplace.spool.record("a").status == "interrupted"
 
 
 def test_a_job_that_comes_back_skips_what_is_settled(workplace, pack):

@@ -166,6 +166,8 @@ def test_a_job_is_started_again_where_it_was_killed_and_not_where_it_ended(
     assert ended.stderr == ""
     asked = [call for call in fake_slurm.calls("scontrol") if call[0] == "requeue"]
     assert asked == ([["requeue", "77_4"]] if again else [])
+    notes = list(Path(re.search(r"mkdir -p (\S+)", script)[1]).glob("77_4"))
+    assert [note.read_text() for note in notes] == ([f"{status}\n"] if status > 128 else [])
 
 
 def test_the_teardown_comes_right_after_the_command(send, fake_slurm):

@@ -56,6 +56,16 @@ def deaf(recipe, seed, report, folder):
     time.sleep(300)
 
 
+def forgetful(recipe, seed, report, folder):
+    """Stops when it is asked to, and keeps nothing."""
+    for step in range(recipe["steps"]):
+        time.sleep(recipe["sleep"])
+        if report.stop_requested:
+            raise Stopped
+        report(step + 1, {"score": 0.0})
+    return {"score": 0.0}
+
+
 def mute(recipe, seed, report, folder):
     """Never reports and never looks."""
     mark(recipe, "begin 0")
