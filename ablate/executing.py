@@ -22,7 +22,6 @@ from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.network_file_system import advice
 from ablate.tracking.record import Record
 from ablate.tracking.spool import Spool
-from ablate.tracking.store import is_server
 from ablate.tracking.worker_delivery import WorkerDelivery, prepare
 
 if TYPE_CHECKING:
@@ -69,18 +68,20 @@ class Execution:
         trials = [trial for trial in self.study.all_trials if trial.id in ids | finished]
         on_slurm = self.options.executor == SLURM
         active: set[str] = set()
+        jobs_deliver = self._delivery(left) if on_slurm else None
         delivery = LiveDelivery(
             self.store,
             self.spool,
             self.study,
-            workers_deliver=on_slurm and is_server(self.store.uri),
+            workers_deliver=jobs_deliver is not None,
             active=(lambda: tuple(active)) if on_slurm else None,
         )
         delivery.start()
         try:
-            summary = self._on_slurm(trials, known, active) if on_slurm else self._here(trials, known)
+            summary = self._on_slurm(trials, known, active, jobs_deliver) if on_slurm else self._here(trials, known)
         finally:
-            delivered = delivery.stop(timeout_s=0 if self.stop.at_once or self.options.detach else 30)
+            leaves = self.options.detach or (on_slurm and self.stop.requested)  # what is left comes with the next run
+            delivered = delivery.stop(timeout_s=0 if leaves or self.stop.at_once else 30)
         return summary, delivered
 
     def _here(self, trials: Sequence[Trial], known: Mapping[str, Record]) -> RunSummary:
@@ -99,7 +100,13 @@ class Execution:
             stop=self.stop,
         )
 
-    def _on_slurm(self, trials: Sequence[Trial], known: Mapping[str, Record], active: set[str]) -> RunSummary:
+    def _on_slurm(
+        self,
+        trials: Sequence[Trial],
+        known: Mapping[str, Record],
+        active: set[str],
+        jobs_deliver: WorkerDelivery | None,
+    ) -> RunSummary:
         """In jobs that need no driver."""
         from ablate.execution.cluster.driver import run_on_slurm
         from ablate.execution.cluster.queue import SlurmError
@@ -110,7 +117,7 @@ class Execution:
                 trials,
                 home=self.options.home.absolute(),
                 slug=self.study.slug,
-                submitter=self._submitter(known),
+                submitter=self._submitter(known, jobs_deliver),
                 spool=self.spool,
                 observer=self._observer(in_process=False),
                 stop=self.stop,
@@ -127,9 +134,9 @@ class Execution:
         if self.options.executor == SLURM and any(
             (self.options.home / "runs" / self.study.slug).glob("*/submissions/*")
         ):
-            self._on_slurm(self.study.all_trials, {}, set())
+            self._on_slurm(self.study.all_trials, {}, set(), None)
 
-    def _submitter(self, known: Mapping[str, Record]) -> Submitter:
+    def _submitter(self, known: Mapping[str, Record], jobs_deliver: WorkerDelivery | None) -> Submitter:
         from ablate.execution.cluster.queue import job_name
         from ablate.execution.cluster.submitter import Submitter
 
@@ -141,14 +148,15 @@ class Execution:
             resources_for=self.options.settings.slurm_for,
             seconds=lambda: estimate(self.study, finished_anywhere(known, self.spool)).seconds,
             snapshot=self._snapshot,
-            delivery=self._delivery,
+            delivery=jobs_deliver,
         )
 
     def _delivery(self, trials: Sequence[Trial]) -> WorkerDelivery | None:
-        """With what jobs deliver these Trials; where the driver does, a word on what would be better."""
+        """With what jobs deliver these Trials; None where the driver does, with a word on what would be better."""
         said = advice(self.store.uri)
         if said:
             self.console.print(Text(said), soft_wrap=True)
+            return None
         return prepare(self.store, self.study, trials, side_by_side=len(trials))
 
     def _snapshot(self) -> Snapshot:

@@ -39,7 +39,7 @@ def write_atomically(path: Path, text: str, *, replace: bool = True) -> bool:
             os.fsync(file.fileno())
         if replace:
             temporary.replace(path)
-        elif not _link(temporary, path):
+        elif not name_unless_taken(temporary, path):
             return False
     finally:
         temporary.unlink(missing_ok=True)
@@ -47,8 +47,8 @@ def write_atomically(path: Path, text: str, *, replace: bool = True) -> bool:
     return True
 
 
-def _link(temporary: Path, path: Path) -> bool:
-    """Give the file its name unless that is taken; whether it has it now."""
+def name_unless_taken(temporary: Path, path: Path) -> bool:
+    """Give a file its name unless that is taken; whether it has it now."""
     try:
         path.hardlink_to(temporary)  # unlike a rename, this fails where the name is taken
     except FileExistsError:

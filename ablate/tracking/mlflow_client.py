@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from ablate.tracking.new_database import make_database
 from ablate.tracking.store import StoreUnavailable, database, is_server
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class Connection:
             from mlflow import MlflowClient
 
             _silence()
+            if (file := database(self.uri)) is not None:
+                make_database(file)
             self._client = MlflowClient(tracking_uri=self.uri)
         return self._client
 
@@ -181,9 +184,19 @@ def _one_line(error: Exception) -> str:
     return text if len(text) <= 300 else text[:299] + "…"
 
 
+_added: set[str] = set()
+
+
 def _prepare() -> None:
     for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
+        if name not in os.environ:
+            os.environ[name] = value
+            _added.add(name)
+
+
+def own_settings() -> frozenset[str]:
+    """Variables that this process has set for its own use of MLflow; jobs that it submits are to set theirs."""
+    return frozenset(_added)
 
 
 def _silence() -> None:

@@ -83,11 +83,9 @@ class Lab:
         self.until(look)
         return found[0]
 
-    def begin_again(self, slurm, *jobs):
-        """Wait until Slurm has put jobs back into its queue, and spare them the rest of the pause that it makes."""
-        for job in jobs:
-            self.until(lambda job=job: slurm.run("squeue", "-h", "-r", "-j", job, "-o", "%T") == "PENDING")
-            slurm.begin_now(job)
+    def until_requeued(self, slurm, job):
+        """Wait until Slurm has put a job back into its queue, where it makes it wait for some seconds."""
+        self.until(lambda: slurm.run("squeue", "-h", "-r", "-j", job, "-o", "%T") == "PENDING")
 
     def start(self, verb="run", *arguments, **environment):
         """Begin a command, and leave it running."""

@@ -20,13 +20,14 @@ def test_a_job_that_is_told_of_its_time_limit_goes_on_from_its_checkpoint(slurm,
     lab.until_step(2, trials=2)
     job = lab.job("blue")
     slurm.run("scancel", "--signal=USR2", job)
-    lab.begin_again(slurm, job)
+    lab.until_requeued(slurm, job)
     counts, said = lab.end(driver)
     assert counts == (2, 0, 0), said
     check_finished_once(lab, steps=10, seeds=(0,))
     (stopped,) = lab.lines(containing="blue stopped")
     assert begun_at(lab, "blue") == [0, int(stopped.split()[2])]
     assert begun_at(lab, "red") == [0]
+    assert lab.jobs_submitted() == 2
 
 
 @pytest.mark.slow
@@ -40,6 +41,7 @@ def test_a_job_starts_again_by_itself_until_it_is_done(slurm, lab):
     lab.until(lambda: slurm.run("squeue", "-h") == "")
     assert lab.run(*ONE_SEED)[0] == (0, 2, 0)
     check_finished_once(lab, steps=40, seeds=(0,))
+    assert lab.jobs_submitted() == 2
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_a_job_starts_again_by_itself_until_it_is_done(slurm, lab):
     ],
 )
 def test_preempted_jobs_make_room_and_go_on(slurm, lab, partition, user_signal):
-    """With and without grace time, with the signal of its own and without, requeued or cancelled: nothing has failed."""
+    """With grace time and without, with their own signal and without, requeued or cancelled: nothing has failed."""
     slurm.reconfigure(user_signal=user_signal)
     lab = lab(steps=14, sleep=0.4, more=f'partition = "{partition}"')
     driver = lab.start("run", *ONE_SEED)
@@ -64,6 +66,7 @@ def test_preempted_jobs_make_room_and_go_on(slurm, lab, partition, user_signal):
     assert counts == (2, 0, 0), said
     check_finished_once(lab, steps=14, seeds=(0,))
     assert all(begun_at(lab, shade)[-1] >= 1 for shade in ("red", "blue"))
+    assert lab.jobs_submitted() == 2
 
 
 @pytest.mark.slow
@@ -80,6 +83,7 @@ def test_a_job_that_finishes_as_it_is_preempted_harms_nothing(slurm, lab, user_s
     lab.until(lambda: slurm.run("squeue", "-h") == "")
     check_finished_once(lab, steps=8, seeds=(0,))
     assert begun_at(lab, "blue") == [0]
+    assert lab.jobs_submitted() == 2
 
 
 def test_a_cancelled_job_waits_for_the_next_run(slurm, lab):
@@ -112,6 +116,7 @@ def test_jobs_that_wait_are_cancelled(slurm, lab, all_of_them):
     assert said.count("ended without the result of a Trial: cancelled") == 4 - left
     assert lab.run()[0] == (4 - left, left, 0)
     check_finished_once(lab, steps=8)
+    assert lab.jobs_submitted() == 4
 
 
 @pytest.mark.slow
@@ -129,6 +134,7 @@ def test_a_lost_node_s_jobs_begin_again(slurm, lab, comes_back):
     assert "ended without" not in said
     check_finished_once(lab, steps=10)
     assert {line.split()[-2] for line in lab.lines(containing=" end ")} == {"gpu1" if comes_back else "gpu2"}
+    assert lab.jobs_submitted() == 4
 
 
 @pytest.mark.parametrize("locks", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -143,26 +149,31 @@ def test_an_orphan_cannot_spoil_its_successor_s_result(slurm, lab, locks):
         for file in (lab.root / ".ablate" / "trials").glob("*/lock"):
             file.unlink()
     slurm.declare_down("gpu1")
-    lab.begin_again(slurm, *jobs)
+    for job in jobs:
+        lab.until_requeued(slurm, job)
+        slurm.begin_now(job)  # on a node that has never heard of it
     counts, said = lab.end(driver)
     assert counts == (2, 0, 0), said
     check_finished_once(lab, steps=24, seeds=(0,))
     assert {line.split()[-2] for line in lab.lines(containing=" end ")} == {"gpu1" if locks else "gpu2"}
+    assert lab.jobs_submitted() == 2
 
 
-def test_a_killed_worker_is_started_again(slurm, lab):
-    """SIGKILL, with progress before each: more often than a Trial may die without any."""
+@pytest.mark.parametrize("steps", [(2,), pytest.param((2, 4, 6, 8), marks=pytest.mark.slow)])
+def test_a_killed_worker_is_started_again(slurm, lab, steps):
+    """SIGKILL, with progress before each: also more often than a Trial may die without any."""
     lab = lab(steps=16, sleep=0.3)
     driver = lab.start("run", *ONE_SEED)
-    for step in (2, 4, 6, 8):
+    for step in steps:
         lab.until_step(step, trials=2)
         job = lab.job("blue")
         lab.worker(slurm, job).kill()
-        lab.begin_again(slurm, job)
+        lab.until_requeued(slurm, job)
     counts, said = lab.end(driver)
     assert counts == (2, 0, 0), said
     check_finished_once(lab, steps=16, seeds=(0,))
-    assert len(begun_at(lab, "blue")) == 5
+    assert len(begun_at(lab, "blue")) == len(steps) + 1
+    assert lab.jobs_submitted() == 2
 
 
 def test_a_worker_that_is_killed_between_two_trials_goes_on_with_the_second(slurm, lab):
@@ -170,11 +181,12 @@ def test_a_worker_that_is_killed_between_two_trials_goes_on_with_the_second(slur
     lab = lab(steps=3, sleep=0.1, blue="last")
     lab.settings(per_job=4)
     lab.run("--detach", *ONE_SEED)
-    lab.begin_again(slurm, f"{lab.submissions()[0].array}_0")
+    lab.until_requeued(slurm, f"{lab.submissions()[0].array}_0")
     counts, said = lab.run(*ONE_SEED)
     assert counts[2] == 0, said
     check_finished_once(lab, steps=3, seeds=(0,))
     assert begun_at(lab, "blue") == [0]
+    assert lab.jobs_submitted() == 1
 
 
 @pytest.mark.slow
@@ -185,10 +197,11 @@ def test_a_worker_that_is_killed_on_its_way_up_is_started_again(slurm, lab):
     job = f"{lab.submissions()[0].array}_0"
     for _ in range(3):
         lab.worker(slurm, job).kill()
-        lab.begin_again(slurm, job)
+        lab.until_requeued(slurm, job)
     counts, said = lab.run(*ONE_SEED)
     assert counts[2] == 0, said
     check_finished_once(lab, steps=3, seeds=(0,))
+    assert lab.jobs_submitted() == 2
 
 
 @pytest.mark.slow
@@ -199,7 +212,8 @@ def test_one_of_several_processes_is_killed_on_its_way_up(slurm, lab):
     lab.run("--detach", *ONE_SEED)
     job = f"{lab.submissions()[0].array}_0"
     lab.worker(slurm, job).kill()
-    lab.begin_again(slurm, job)
+    lab.until_requeued(slurm, job)
     counts, said = lab.run(*ONE_SEED)
     assert counts[2] == 0, said
     check_finished_once(lab, steps=3, seeds=(0,))
+    assert lab.jobs_submitted() == 2

@@ -77,12 +77,11 @@ def test_damaged_checkpoints_cost_time_and_nothing_else(slurm, lab, undisturbed,
     (home,) = (lab.root / ".ablate" / "trials").iterdir()
     lab.until(lambda: list(home.glob("attempt-*/checkpoint.before")))
     lab.worker(slurm, job).kill()
-    lab.until(lambda: slurm.run("squeue", "-h", "-r", "-o", "%T") == "PENDING")
+    lab.until_requeued(slurm, job)
     files = sorted(home.glob("attempt-*/checkpoint*"))
     assert [file.name for file in files] == ["checkpoint", "checkpoint.before"]
     for file in files[:1] if newest_only else files:
         damage(file)
-    slurm.begin_now(job)
     lab.until(lambda: told in lab.logs())
     counts, said = lab.run(*ONE_TRIAL)
     assert counts[2] == 0, said

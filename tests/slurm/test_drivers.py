@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import time
@@ -26,12 +25,12 @@ def begun(lab):
 @pytest.mark.parametrize("sbatch", [KILLED_BEFORE, KILLED_AFTER], ids=["before sbatch answers", "before it is noted"])
 def test_what_a_killed_driver_was_submitting_is_not_submitted_again(slurm, lab, sbatch):
     """SIGKILL around `sbatch`, and the same command while that is still at work: it attaches to those very jobs."""
-    lab = lab(steps=3, sleep=0.1)
+    lab = lab(steps=20, sleep=0.4)
     lab.end(lab.start(PATH=lab.fake("sbatch", sbatch)), code=-signal.SIGKILL)
     assert [submission.array for submission in lab.submissions()] == [None]
     assert "4 jobs are with Slurm" in lab.run("--detach")[1]
     lab.until_finished()
-    check_finished_once(lab, steps=3)
+    check_finished_once(lab, steps=20)
     assert lab.jobs_submitted() == 4
 
 
@@ -179,4 +178,5 @@ def test_a_part_of_the_study_leaves_the_rest_to_others(slurm, lab):
     assert lab.run()[0][2] == 0
     check_finished_once(lab, steps=30)
     assert begun(lab) == lab.jobs_submitted() == 4
-    assert os.listdir(lab.root / ".ablate" / "runs" / "steady" / "default") == ["study.lock"]
+    left = (lab.root / ".ablate" / "runs" / "steady" / "default").iterdir()
+    assert [path.name for path in left] == ["study.lock"]

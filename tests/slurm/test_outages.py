@@ -13,7 +13,9 @@ NO_ACCOUNTING = "Slurm accounting storage is disabled"
 
 
 @pytest.mark.parametrize(
-    ("answer", "said_so"), [(f"echo 'squeue: error: {AWAY}' >&2; exit 1", True), ("exit 0", False)], ids=["error", "none"]
+    ("answer", "said_so"),
+    [(f"echo 'squeue: error: {AWAY}' >&2; exit 1", True), ("exit 0", False)],
+    ids=["error", "none"],
 )
 def test_a_queue_that_is_not_told_for_a_while_is_no_end(slurm, lab, answer, said_so):
     """`squeue` fails, or lists nothing, just after `sbatch` and again later: nothing is submitted twice."""

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +16,7 @@ import pytest
 from ablate.tracking import mlflow_client
 from ablate.tracking.mlflow_client import Connection
 from ablate.tracking.mlflow_store import MlflowStore
+from ablate.tracking.new_database import make_database
 from ablate.tracking.store import StoreUnavailable, database
 
 
@@ -155,3 +159,31 @@ def test_the_default_place_has_begun_when_its_file_is_there(tmp_path: Path, monk
 def test_the_file_of_an_sqlite_uri(uri: str, path: Path | None):
     """Other places have none."""
     assert database(uri) == path
+
+
+def test_a_database_is_made_whole_or_not_at_all(tmp_path: Path):
+    """Killed at any moment while its tables are made, a process leaves no file, or one that the next one can use."""
+    code = "import sys; from ablate.tracking.mlflow_client import Connection; Connection(sys.argv[1]).prepare()"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    for moment in range(3):
+        uri = f"sqlite:///{tmp_path}/{moment}.db"
+        before = set(tmp_path.rglob("*.db"))
+        process = subprocess.Popen([sys.executable, "-c", code, uri], env=environment)
+        while process.poll() is None and not set(tmp_path.rglob("*.db")) - before:
+            time.sleep(0.01)
+        time.sleep(0.2 + 0.3 * moment)
+        process.kill()
+        process.wait()
+        if Connection(uri).begun():
+            assert [found.name for found in Connection(uri).client.search_experiments()] == ["Default"]
+
+
+def test_a_database_that_is_there_is_left_alone(tmp_path: Path):
+    """Whoever comes second uses what the first one has made."""
+    file = tmp_path / "runs.db"
+    Connection(f"sqlite:///{file}").client.create_experiment("mine")
+    before = file.stat().st_ino
+    make_database(file)
+    assert file.stat().st_ino == before
+    assert Connection(f"sqlite:///{file}").client.get_experiment_by_name("mine") is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["runs.db"]

@@ -25,6 +25,7 @@ from ablate.execution.executors.local import THREAD_VARIABLES
 from ablate.execution.pack import Pack
 from ablate.execution.resources import Resources
 from ablate.execution.run_folder import RunFolder
+from ablate.tracking.mlflow_client import own_settings
 
 #: Exit status of a worker that was told in time to make room: its job is to be started again.
 AGAIN = 85
@@ -177,10 +178,10 @@ def _teardown(requeues: int, run: Path) -> list[str]:
 
 @contextmanager
 def _outside_any_job() -> Iterator[None]:
-    """Hide from `sbatch` that this process is part of a job itself, if it is."""
+    """Hide from `sbatch` what is this process's alone: the job that it may be part of, and its own settings."""
     before = dict(os.environ)
     for name in before:
-        if name.startswith(_LEAKING) and name not in _KEPT:
+        if (name.startswith(_LEAKING) and name not in _KEPT) or name in own_settings():
             del os.environ[name]
     try:
         yield

@@ -35,8 +35,8 @@ class Submitter:
     """Expected training times by Trial id."""
     snapshot: Callable[[], Snapshot]
     """Takes one of the code."""
-    delivery: Callable[[Sequence[Trial]], WorkerDelivery | None]
-    """Prepares the Store for jobs that deliver to it themselves, where it is such a Store."""
+    delivery: WorkerDelivery | None
+    """With what the jobs deliver; None where the driver does."""
 
     def submit(
         self, trials: Sequence[Trial], failed_before: Mapping[str, float], earlier: Sequence[SubmittedJob]
@@ -45,12 +45,12 @@ class Submitter:
 
         Raises `SlurmError` with Slurm's own words where it refuses.
         """
-        snapshot, delivery, done = self.snapshot(), self.delivery(trials), []
+        snapshot, done = self.snapshot(), []
         arrays: dict[int, list[str]] = {}
         for batch in batches(trials, self.seconds(), self.resources_for, queue.max_array_size()):
             after = [array for wave, ids in arrays.items() if wave < batch.wave for array in ids]
             submission = submit(
-                [self._pack(pack, failed_before, delivery) for pack in batch.packs],
+                [self._pack(pack, failed_before) for pack in batch.packs],
                 batch.resources,
                 run=self.run,
                 job_name=self.job_name,
@@ -62,17 +62,12 @@ class Submitter:
             done.append(submission)
         return done
 
-    def _pack(
-        self,
-        trials: tuple[Trial, ...],
-        failed_before: Mapping[str, float],
-        delivery: WorkerDelivery | None,
-    ) -> Pack:
+    def _pack(self, trials: tuple[Trial, ...], failed_before: Mapping[str, float]) -> Pack:
         return replace(
             self.make_pack(trials, SLOT),
             attached=False,
             import_paths=(),  # the user's code is in the snapshot, too
-            delivery=delivery.only(trial.id for trial in trials) if delivery else None,
+            delivery=self.delivery.only(trial.id for trial in trials) if self.delivery else None,
             failed_before={trial.id: failed_before[trial.id] for trial in trials if trial.id in failed_before},
         )
 

@@ -153,7 +153,7 @@ class Cluster:
             resources_for=lambda _: Resources(trials_per_job=per_job),
             seconds=dict,
             snapshot=lambda: Snapshot(self.home / "code", (), ()),
-            delivery=lambda _: None,
+            delivery=None,
         )
         about = {"home": self.home, "slug": SLUG, "submitter": made, "spool": self.spool, "observer": observer}
         return run_on_slurm(trials, **about, stop=stop or Stop(None), detach=detach, poll_s=poll_s)

@@ -241,3 +241,18 @@ def test_packs_hold_no_path_of_a_driver_s_machine(send, run, tmp_path):
     made = send()
     assert Path(made.run).is_absolute()
     assert load_pack(pack_file(run.path, made.key, 0)).spool == tmp_path / "spool"
+
+
+def test_a_job_does_not_inherit_how_the_driver_talks_to_mlflow(send, fake_slurm, monkeypatch):
+    """What this process has set for itself is taken back for `sbatch`; what the user has set goes with the job."""
+    from ablate.tracking import mlflow_client
+
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    monkeypatch.setattr(mlflow_client, "_added", set())
+    mlflow_client._prepare()
+    send()
+    given = environment_of(fake_slurm)
+    assert given.get("MLFLOW_HTTP_REQUEST_TIMEOUT") == "77"
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in given
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "2"
