@@ -138,6 +138,8 @@ def plan(
     tracking_uri: Tracking = None,
 ) -> None:
     """Show what a run would train, and how long it takes. Trains nothing."""
+    if slurm and executor is not ExecutorName.slurm:
+        mistake("--slurm says what jobs on a cluster ask for: give --executor slurm, too")
     if utilisation is not None and device is None:
         mistake("--utilisation is a share of a device's peak: name it with --device")
     loaded = _load(study, profile, only, seeds, sets, home)

@@ -138,6 +138,8 @@ def doctor(
     from ablate.settings import load_settings
     from ablate.study.errors import StudyError
 
+    if study is not None and not study.is_file():
+        mistake(f"{study}: there is no such file")
     try:
         settings = load_settings(study.parent if study else None, slurm or ())
     except StudyError as error:

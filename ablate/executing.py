@@ -59,7 +59,7 @@ class Execution:
         from ablate.tracking.live import LiveDelivery
 
         if not left:
-            self._conclude_on_slurm()
+            self._conclude_on_slurm(known)
             nothing = RunSummary(trained=(), reused=(), failed=(), interrupted=(), waiting=())
             return nothing, Delivery(self.store, self.spool, self.study).deliver_all(known.values())
         ids = {trial.id for trial in left}
@@ -110,7 +110,6 @@ class Execution:
         """In jobs that need no driver."""
         from ablate.execution.cluster.driver import run_on_slurm
         from ablate.execution.cluster.queue import SlurmError
-        from ablate.execution.scheduler import ExecutionError
 
         try:
             return run_on_slurm(
@@ -127,14 +126,15 @@ class Execution:
                 active=active,
             )
         except SlurmError as error:
-            raise ExecutionError(f"Slurm refuses: {error}") from error
+            raise Refused(f"Slurm refuses: {error}") from error
 
-    def _conclude_on_slurm(self) -> None:
+    def _conclude_on_slurm(self, known: Mapping[str, Record]) -> None:
         """Take note that the jobs of a detached study have ended, where all its Trials have an outcome."""
-        if self.options.executor == SLURM and any(
-            (self.options.home / "runs" / self.study.slug).glob("*/submissions/*")
-        ):
-            self._on_slurm(self.study.all_trials, {}, set(), None)
+        runs = self.options.home / "runs" / self.study.slug
+        if self.options.executor == SLURM and any(runs.glob("*/submissions/*")):
+            # A failure that stands must not be taken for a Trial that somebody has yet to submit.
+            finished = [t for t in self.study.all_trials if t.id in known and known[t.id].status == "finished"]
+            self._on_slurm(finished, known, set(), None)
 
     def _submitter(self, known: Mapping[str, Record], jobs_deliver: WorkerDelivery | None) -> Submitter:
         from ablate.execution.cluster.queue import job_name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,11 +58,13 @@ def run_study(study: Study, options: RunOptions) -> int:
                     _refuse_what_levels_do_not_say(study, options, console)
                 execution = Execution(study, options, spool, store, run_folder, stop, console)
                 summary, delivered = execution.train(left, known)
-                if not options.detach and not stop.at_once:
+                if not options.detach and not stop.at_once and (summary.complete or not summary.jobs_left):
                     records = spool.records(trial.id for trial in study.all_trials)
                     _report(study, records, options, Delivery(store, spool, study), delivered, console)
             execution.tidy(summary)
     except Refused as refusal:
+        if not RunFolder(folder).has_submissions:
+            shutil.rmtree(folder, ignore_errors=True)
         _say(str(refusal))
         return MISTAKE
     except (OSError, ExecutionError) as error:

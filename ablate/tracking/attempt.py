@@ -4,6 +4,7 @@
 
     <home>/attempt-<n>/   the Trainable's folder while attempt n lives, and after it unless it finished
            work/          of a finished Trial: work/artifacts/ is what is kept
+           .aside-<n>/    a work/ that was in the way of attempt n as it finished; after a kill it is put back
 
 The rename is a fence against orphans: processes that lost their lock without notice, as their node was cut off, and
 go on writing. An orphan finds nothing at its path any more and ends. Finishing renames the same name, so that either
@@ -19,7 +20,6 @@ import errno
 import os
 import re
 import shutil
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,11 @@ from ablate.tracking.outcome import FAILURE, RESULT, SEALED, WORK, load
 
 ARTIFACTS = "artifacts"
 _NAME = re.compile(r"attempt-([0-9]+)")
+_ASIDE = ".aside-"
 #: Another process was quicker: what was to be renamed is gone, or the name is taken.
 _OUTRUN = frozenset({errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY})
+#: Something lies where a folder was to go.
+_IN_THE_WAY = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
 
 class Superseded(FileNotFoundError):  # noqa: N818 - as Python's own says what happened
@@ -50,8 +53,7 @@ class Attempt:
     def take(cls, home: Path, at_least: int) -> Attempt:
         """Take over the newest folder, or make the first one; its number is ``at_least`` that, and the highest.
 
-        Raises `Superseded` where the Trial has finished meanwhile, FileNotFoundError where another process took over
-        at the same moment.
+        Raises `Superseded` where the Trial has finished meanwhile, or another process took over at the same moment.
         """
         while True:
             before = _newest(home)
@@ -75,8 +77,11 @@ class Attempt:
                     path.rename(before)
                     raise
             sync_folder(home)
-            attempt = cls(home, number, path, _inode(path))
-            (path / ARTIFACTS).mkdir(exist_ok=True)  # without its parents: those are never made anew
+            try:
+                attempt = cls(home, number, path, _inode(path))
+                (path / ARTIFACTS).mkdir(exist_ok=True)  # without its parents: those are never made anew
+            except FileNotFoundError as error:
+                raise Superseded(f"the Trial in {home} was taken over by another process") from error
             _drop(home, below=number)
             return attempt
 
@@ -101,14 +106,19 @@ class Attempt:
         """
         if not self._seal(result):
             return False
-        work = self.home / WORK
-        _discard(work)  # made by an orphan, or left of a result that could not be read
-        try:
-            self.path.rename(work)
-        except FileNotFoundError:
-            return False
-        settle(self.home)
-        return True
+        while True:
+            try:
+                self.path.rename(self.home / WORK)
+            except FileNotFoundError:
+                return False
+            except OSError as error:
+                if error.errno not in _IN_THE_WAY:
+                    raise
+                if not self._make_way():
+                    return False
+                continue
+            settle(self.home)
+            return True
 
     def fail(self, failure: str) -> bool:
         """Put down the encoded ``failure``, and leave the folder to the next attempt. Returns as `finish` does."""
@@ -120,6 +130,24 @@ class Attempt:
             return False
         sync_folder(self.home)
         return True
+
+    def _make_way(self) -> bool:
+        """Move a `work/` aside that an orphan made, or that is left of a result that could not be read.
+
+        Whose it is can be told for certain only once nobody finds it at its path: where it turns out to be that of a
+        finished Trial, or this attempt to be over, it is put back. Returns whether the way is free.
+        """
+        work, aside = self.home / WORK, self.home / f"{_ASIDE}{self.number}"
+        if _published(self.home, work):
+            return False
+        try:
+            work.rename(aside)
+        except FileNotFoundError:
+            return True
+        if self.alive and not _published(self.home, aside):
+            return True
+        _put_back(aside)
+        return False
 
     def _seal(self, outcome: str) -> bool:
         if not self.alive:
@@ -135,8 +163,16 @@ class Attempt:
         return True
 
 
+def recover(home: Path) -> None:
+    """Put back a `work/` that a process moved aside, and died, or is about to put back itself."""
+    if not (home / WORK).exists():
+        for aside in _asides(home):
+            _put_back(aside)
+
+
 def settle(home: Path) -> None:
     """Give the folder of a finished Trial its final form, whatever a kill left undone."""
+    recover(home)
     newest = _newest(home)
     if newest is not None and not (home / WORK).exists():
         newest.rename(home / WORK)  # taken over by mistake, by a process that died before it gave it back
@@ -145,6 +181,7 @@ def settle(home: Path) -> None:
     sync_folder(home)
     (home / FAILURE).unlink(missing_ok=True)
     _drop(home)
+    _drop_asides(home)
     _empty(home / WORK, keep=ARTIFACTS)
 
 
@@ -152,7 +189,8 @@ def artifacts(home: Path) -> Path | None:
     """Where the files kept with a Trial lie: at their final place, or with its newest attempt."""
     work = home / WORK
     if not work.is_dir():
-        newest = _newest(home) if home.is_dir() else None
+        there = [*_asides(home), _newest(home)] if home.is_dir() else []
+        newest = next((folder for folder in there if folder is not None), None)
         if newest is None:
             return None
         work = newest
@@ -177,9 +215,33 @@ def _inode(path: Path) -> tuple[int, int]:
 
 def _refuse_published(home: Path, folder: Path) -> None:
     """Raise `Superseded` where the folder that is or was `work/` is that of a finished Trial."""
-    record = load(home)
-    if (folder / SEALED).exists() or (record is not None and record.status == "finished"):
+    if _published(home, folder):
         raise Superseded(f"the Trial in {home} has finished")
+
+
+def _published(home: Path, folder: Path) -> bool:
+    record = load(home)
+    return (folder / SEALED).exists() or (record is not None and record.status == "finished")
+
+
+def _asides(home: Path) -> list[Path]:
+    return [home / name for name in os.listdir(home) if name.startswith(_ASIDE)]  # noqa: PTH208 - as below
+
+
+def _put_back(aside: Path) -> None:
+    try:
+        aside.rename(aside.with_name(WORK))
+    except OSError as error:  # another process has put it back, or finished
+        if error.errno not in _OUTRUN | _IN_THE_WAY:
+            raise
+
+
+def _drop_asides(home: Path) -> None:
+    """Remove what was moved aside, of a finished Trial."""
+    asides = _asides(home)  # first: one that is made after `work/` was seen may be `work/` itself
+    if (home / WORK).exists():
+        for aside in asides:
+            _remove(aside)
 
 
 def _numbers(home: Path) -> list[int]:
@@ -194,22 +256,16 @@ def _drop(home: Path, below: float = float("inf")) -> None:
             shutil.rmtree(home / f"attempt-{number}", ignore_errors=True)
 
 
-def _discard(folder: Path) -> None:
-    """Remove a folder, whose name is free at once."""
-    if os.path.lexists(folder):
-        trash = Path(tempfile.mkdtemp(prefix=".discarded-", dir=folder.parent))
-        with suppress(FileNotFoundError):
-            folder.rename(trash / folder.name)
-        shutil.rmtree(trash, ignore_errors=True)
-
-
 def _empty(folder: Path, keep: str | None = None) -> None:
     if not folder.is_dir():
         return
     for path in folder.iterdir():
-        if path.name == keep:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        if path.name != keep:
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

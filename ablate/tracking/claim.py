@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from ablate.tracking.attempt import Attempt, Superseded, artifacts, settle
+from ablate.tracking.attempt import ARTIFACTS, Attempt, Superseded, artifacts, recover, settle
 from ablate.tracking.codec import encode, pack_metrics, unpack_metrics
 from ablate.tracking.disk import Lock, write_atomically
 from ablate.tracking.journal import Journal, Story, read
@@ -36,7 +36,9 @@ class Claim:
         self._attempt: Attempt | None = None
         self._since = 0.0
         self._seconds_before = 0.0
+        recover(home)
         story = read(home / JOURNAL)
+        self._attempts_before = story.attempts
         self.trial_id: str = about["id"]
         self.deaths = story.deaths
         """Attempts that were killed, in a row and without getting further (`Story.deaths`), before this claim."""
@@ -51,8 +53,8 @@ class Claim:
         """The Trainable's folder, at one path as long as the attempt lives. Asking the first time starts an attempt.
 
         What an earlier attempt left there is kept, for it to resume from, except after a divergence: the
-        checkpoint of a diverged Trial would diverge again. Raises FileNotFoundError where another process takes the
-        Trial over at this very moment, or has finished it.
+        checkpoint of a diverged Trial would diverge again. Raises `Superseded`, a FileNotFoundError, where another
+        process takes the Trial over at this very moment, or has finished it.
         """
         if self._attempt is None:
             self._attempt = self._begin()
@@ -150,7 +152,7 @@ class Claim:
             log_tail=log_tail,
             data_fingerprint=about["data_fingerprint"],
             environment=dict(environment),
-            artifacts=_names(artifacts(home)),
+            artifacts=_names(artifacts(home) if self._attempt is None else self._attempt.path / ARTIFACTS),
         )
         if not self._write(record, story):
             return load(home) or record
@@ -164,6 +166,8 @@ class Claim:
         """Put an outcome into effect; whether it was, which it is not where another attempt has begun."""
         attempt = self._attempt
         if attempt is None:
+            if story.attempts != self._attempts_before:
+                return False
             return write_atomically(self._home / FAILURE, encode(record))
         if attempt.number != story.attempts:
             return False

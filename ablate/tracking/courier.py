@@ -8,10 +8,11 @@ import threading
 import time
 
 from ablate.tracking.delivered import delivery_lock, mark
-from ablate.tracking.delivery import artifacts_of
+from ablate.tracking.delivery import artifacts_of, may_be_running
 from ablate.tracking.destination import Destination
 from ablate.tracking.disk import Lock
 from ablate.tracking.lanes import lane
+from ablate.tracking.mlflow_client import _is_outage
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.news import News
 from ablate.tracking.record import Record
@@ -30,7 +31,8 @@ class Courier:
 
     It holds each Trial's `delivery_lock` from the first delivery until the outcome is delivered: so no sweep of a
     driver interferes, and what a run holds need not be asked again. After trouble it lets go of those that have ended,
-    for a sweep to bring if it can. Pauses double up to a minute, with jitter, lest all workers come back at once.
+    for a sweep to bring if it can. Pauses double up to a minute, with jitter, lest all workers come back at once: in an
+    outage those between passes, else those of the one Trial that is refused, while the others go on.
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class Courier:
         self._in_hand = ""
         self._locks: dict[str, Lock] = {}
         self._lost = 0
-        """Passes in a row that failed."""
+        """Passes in a row that an outage cut short."""
+        self._refused: dict[str, tuple[int, float]] = {}
+        """Trial -> how often in a row it was refused, and when it is tried again (monotonic)."""
         self._wake = threading.Event()
         self._stopping = False
         self._deadline = float("inf")
@@ -103,21 +107,47 @@ class Courier:
         if stopping:
             time.sleep(min(_LAST_PAUSE_S, max(0.0, self._deadline - time.monotonic())))
             return 0.0
+        return self._doubled_s(self._lost)
+
+    def _doubled_s(self, times: int) -> float:
         longest = max(self._every_s, _LONGEST_PAUSE_S)
-        return random.uniform(0.5, 1.0) * min(longest, self._every_s * 2.0 ** min(self._lost, 10))
+        return random.uniform(0.5, 1.0) * min(longest, self._every_s * 2.0 ** min(times, 10))
 
     def _deliver_queue(self) -> None:
+        """Each Trial in turn; raises what would stop the others as well."""
         with self._guard:
             queue, in_hand = list(self._queue), self._in_hand
         for trial_id in queue:
             if time.monotonic() >= self._deadline:
                 return
-            record = self._news.records([trial_id]).get(trial_id)
-            done = record is None or self._deliver(record)
+            if not self._stopping and time.monotonic() < self._refused.get(trial_id, (0, 0.0))[1]:
+                continue
+            try:
+                record = self._news.records([trial_id]).get(trial_id)
+                done = record is None or may_be_running(self._spool, record) or self._deliver(record)
+            except Exception as error:
+                if _is_outage(error):
+                    raise
+                self._put_off(trial_id, error)
+                continue
+            self._refused.pop(trial_id, None)
             if done and trial_id != in_hand:
                 with self._guard:
                     self._queue.remove(trial_id)
                 self._release(trial_id)
+
+    def _put_off(self, trial_id: str, error: Exception) -> None:
+        """To the end of the queue with a Trial that cannot be delivered now, for reasons of its own."""
+        times = self._refused.get(trial_id, (0, 0.0))[0] + 1
+        if times == 1:
+            _logger.warning("Trial %s has to wait for MLflow, the spool has it all: %s", trial_id, error)
+        self._refused[trial_id] = times, time.monotonic() + self._doubled_s(times)
+        with self._guard:
+            self._queue.remove(trial_id)
+            self._queue.append(trial_id)
+            in_hand = self._in_hand
+        if trial_id != in_hand:
+            self._release(trial_id)
 
     def _deliver(self, record: Record) -> bool:
         """Whether the server has all of the Record now. Raises `StoreUnavailable`."""

@@ -12,12 +12,15 @@ from pathlib import Path
 from ablate.study.study import Study
 from ablate.tracking.delivered import delivery_lock, mark, marked
 from ablate.tracking.disk import Lock
+from ablate.tracking.mlflow_client import _is_outage
 from ablate.tracking.record import Record
 from ablate.tracking.spool import Spool
 from ablate.tracking.store import Stamp, Store, StoreUnavailable, database, is_server, places, variant_key
 
-#: So many failures in a row and the rest is left for the next time.
+#: So many outages in a row and the rest is left for the next time. What is merely refused stops nothing else.
 _GIVE_UP_AFTER = 2
+#: For so long after its last sign a Trial that was not ended may be in training where locks do not show it.
+_MAY_LIVE_S = 300.0
 BUSY = "another process is delivering"
 
 
@@ -59,10 +62,11 @@ class Delivery:
 
         A Trial that the Store holds under an earlier name of its Variant is delivered too, which moves it. Waits
         up to ``wait_s`` for other processes, but for none that delivers to a server: what it is at is left to it.
+        To a server nothing is said of a Trial that may be running (`may_be_running`): its worker is at it.
         Does not raise when the Store is unavailable: the report has the reason, the spool the Records. ``stop`` is
         asked before each Record.
         """
-        queue = list(records)
+        queue = [record for record in records if not self.leaves(record)]
         outcomes = tuple(r.trial_id for r in queue if r.status in ("finished", "failed"))
         if not queue:
             return DeliveryReport()
@@ -78,6 +82,10 @@ class Delivery:
             undelivered=tuple(t for t in outcomes if t in missing),
             reason=reason,
         )
+
+    def leaves(self, record: Record) -> bool:
+        """Whether a Record is left for later, as it may be out of date: a server's is also written by workers."""
+        return is_server(self.store.uri) and may_be_running(self.spool, record)
 
     def summarise(self, aggregates: Mapping[str, Mapping[str, float]], files: list[Path], wait_s: float = 60.0) -> str:
         """Write Variant name -> aggregates, and the report's files, into the Store, as `Store.summarise` does.
@@ -126,9 +134,10 @@ class Delivery:
     def _deliver(self, queue: Sequence[Record], stop: Callable[[], bool]) -> tuple[set[str], str]:
         """Ids that could not be delivered, and why the first of them could not."""
         missing: set[str] = set()
-        reason, busy, in_a_row = "", False, 0
+        reason, busy = "", False
+        outages: list[str] = []  # in a row
         for record in queue:
-            if in_a_row >= _GIVE_UP_AFTER or stop():
+            if len(outages) >= _GIVE_UP_AFTER or stop():
                 missing.add(record.trial_id)
                 reason = reason or "stopped before all was delivered"
                 continue
@@ -137,10 +146,14 @@ class Delivery:
                     missing.add(record.trial_id)
                     busy = True
                     continue
-                in_a_row = 0
+                outages.clear()
             except StoreUnavailable as error:
                 missing.add(record.trial_id)
-                reason, in_a_row = reason or str(error), in_a_row + 1
+                reason = reason or str(error)
+                if _is_outage(error) or str(error) in outages:  # told once more without asking (`Connection`)
+                    outages.append(str(error))
+                else:
+                    outages.clear()
         return missing, reason or (BUSY if busy else "")
 
     def _write(self, record: Record) -> bool:
@@ -153,6 +166,17 @@ class Delivery:
                 stamp = Stamp(record.status, record.attempts, self._variant_keys[record.trial_id])
                 mark(self.spool, record.trial_id, self.store.uri, self.study.slug, stamp)
         return True
+
+
+def may_be_running(spool: Spool, record: Record) -> bool:
+    """Whether a Trial that looks interrupted may be in training on another machine, whose locks are not seen here.
+
+    Not one whose last attempt ended by itself, nor one that has given no sign for five minutes.
+    """
+    if record.status != "interrupted" or not spool.deaths(record.trial_id):
+        return False
+    sign = spool.last_sign(record.trial_id)
+    return sign is not None and time.time() - sign < _MAY_LIVE_S
 
 
 def artifacts_of(spool: Spool, record: Record) -> dict[str, Path]:

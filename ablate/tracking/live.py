@@ -105,7 +105,7 @@ class LiveDelivery:
     def _pass(self, last: bool) -> None:
         active = frozenset(self._active()) if self._active is not None else None
         records = self._news.records(self._worth_a_look(active, last), active or frozenset(), last=last)
-        news = [r for r in records.values() if self._seen.get(r.trial_id) != _state(r)]
+        news = [r for r in records.values() if self._seen.get(r.trial_id) != _state(r) and not self._delivery.leaves(r)]
         for record in records.values():
             if self._seen.get(record.trial_id) == _state(record):
                 self._news.settle(record)

@@ -10,6 +10,9 @@ from ablate.tracking.outcome import FAILURE, JOURNAL, RESULT
 from ablate.tracking.record import Record
 from ablate.tracking.spool import Spool
 
+#: A failure that is so much older than the journal was followed by another attempt: its own last line comes at once.
+_TRIED_AGAIN_NS = 10 * 10**9
+
 _Mark = tuple[int, int] | None
 """Time of change, ns, and size, bytes, of a file; None where it is not there."""
 
@@ -65,7 +68,10 @@ class News:
 
     def _marks(self, trial_id: str) -> tuple[_Mark, _Mark]:
         home = self._spool.home(trial_id)
-        return _mark(home / JOURNAL), _mark(home / RESULT) or _mark(home / FAILURE)
+        journal, failure = _mark(home / JOURNAL), _mark(home / FAILURE)
+        if journal is not None and failure is not None and journal[0] - failure[0] > _TRIED_AGAIN_NS:
+            failure = None
+        return journal, _mark(home / RESULT) or failure
 
 
 def _mark(path: Path) -> _Mark:

@@ -12,14 +12,11 @@ AWAY = "slurm_load_jobs error: Unable to contact slurm controller (connect failu
 NO_ACCOUNTING = "Slurm accounting storage is disabled"
 
 
-@pytest.mark.parametrize(
-    ("answer", "said_so"),
-    [(f"echo 'squeue: error: {AWAY}' >&2; exit 1", True), ("exit 0", False)],
-    ids=["error", "none"],
-)
-def test_a_queue_that_is_not_told_for_a_while_is_no_end(slurm, lab, answer, said_so):
+@pytest.mark.parametrize("said_so", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["error", "none"])
+def test_a_queue_that_is_not_told_for_a_while_is_no_end(slurm, lab, said_so):
     """`squeue` fails, or lists nothing, just after `sbatch` and again later: nothing is submitted twice."""
     lab = lab(steps=20, sleep=0.4)
+    answer = f"echo 'squeue: error: {AWAY}' >&2; exit 1" if said_so else "exit 0"
     times = f"echo >> {lab.root}/asked; asked=$(wc -l < {lab.root}/asked)"
     silent = f"{times}; if [ $asked -ge 3 ] && [ $asked -le 5 ]; then {answer}; fi"
     counts, said = lab.run(PATH=lab.fake("squeue", f'{silent}\nexec $real "$@"'))
@@ -53,7 +50,7 @@ def test_a_controller_that_goes_and_comes_back_costs_nothing(slurm, lab, how):
 @pytest.mark.slow
 def test_without_accounting_everything_ends_right(slurm, lab):
     """No `sacct`: Trials finish, one that leaves no result fails with its words, one whose job is lost goes on."""
-    lab = lab(steps=40, sleep=0.4, shades=("blue",), blue="leave")
+    lab = lab(steps=40, sleep=0.4, blue="leave")
     driver = lab.start("run", "--seeds", 1, PATH=lab.fake("sacct", f"echo '{NO_ACCOUNTING}' >&2; exit 1"))
     lab.until(lambda: len(lab.lines(containing="red begin 0")) == 1)
     lab.until(lambda: any(len(record.history) >= 2 for record in lab.records().values()))

@@ -6,10 +6,12 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ablate.study.study import Study, Trial
+from ablate.tracking import attempt as attempt_module
 from ablate.tracking.attempt import Attempt, Superseded
 from ablate.tracking.claim import Claim
 from ablate.tracking.codec import encode
@@ -106,6 +108,13 @@ def an_interruption(spool: Spool) -> None:
         claim.interrupted()
 
 
+def a_folder_in_the_way(spool: Spool) -> None:
+    """What an orphan made at the place where results go."""
+    an_interruption(spool)
+    (spool.home("trial") / "work" / "artifacts").mkdir(parents=True)
+    (spool.home("trial") / "work" / "artifacts" / "weights").write_text("the orphan's")
+
+
 def a_failure(spool: Spool) -> None:
     with claim_of(spool) as claim:
         (claim.folder / "checkpoint").write_text("good")
@@ -121,7 +130,9 @@ def a_divergence(spool: Spool) -> None:
 
 
 @pytest.mark.parametrize("end", ["finish", "fail"])
-@pytest.mark.parametrize("before", [nothing, an_older_versions_checkpoint, an_interruption, a_failure, a_divergence])
+@pytest.mark.parametrize(
+    "before", [nothing, an_older_versions_checkpoint, an_interruption, a_folder_in_the_way, a_failure, a_divergence]
+)
 def test_killed_at_any_step_a_trial_ends_as_an_undisturbed_one(
     tmp_path: Path, before: Callable[[Spool], None], end: str
 ):
@@ -377,3 +388,83 @@ def test_a_failure_of_an_older_version_is_replaced_by_a_later_outcome(spool: Spo
     with claim_of(spool) as claim:
         done = train(claim, 5.0)
     assert spool.record("trial") == done
+
+
+@pytest.mark.parametrize("settled", [True, False])
+@pytest.mark.parametrize("moment", ["rename", "alive", "_published"])
+def test_an_orphan_that_wakes_amid_its_end_leaves_its_successors_result_alone(
+    spool: Spool, moment: str, settled: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """It slept just before any of its steps, while the successor took over and published, and maybe died then."""
+    orphan, folder = orphan_of(spool, "lock freed")
+    (spool.home("trial") / "work" / "artifacts").mkdir(parents=True)  # in the way of both
+    owner, step = {
+        "rename": (Path, Path.rename),
+        "alive": (Attempt, Attempt.alive.fget),  # type: ignore[attr-defined]
+        "_published": (attempt_module, attempt_module._published),
+    }[moment]
+
+    def succeed() -> None:
+        monkeypatch.undo()
+        with claim_of(spool) as claim:
+            if not settled:
+                monkeypatch.setattr(attempt_module, "settle", lambda home: None)
+            train(claim, 5.0)
+            monkeypatch.undo()
+
+    def sleep(*arguments: Any) -> Any:
+        calls.append(None)
+        if len(calls) == turn:
+            succeed()
+        return step(*arguments)
+
+    turn, calls = 1 + (moment != "rename"), list[None]()
+    monkeypatch.setattr(owner, moment, property(sleep) if moment == "alive" else sleep)
+    orphan.finish({"loss": 77.0}, {})
+    monkeypatch.undo()
+    assert calls
+    with claim_of(spool):
+        pass
+    assert_finished(spool, 5.0)
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_result_that_an_orphan_moved_aside_and_died_is_put_back(spool: Spool, sealed: bool):
+    """Its files are found meanwhile, and the next claim finds the Trial finished."""
+    with claim_of(spool) as claim:
+        train(claim, 5.0)
+    home = spool.home("trial")
+    (home / "work").rename(home / ".aside-1")
+    if sealed:
+        (home / "result.json").rename(home / ".aside-1" / ".result.json")
+    assert spool.artifact("trial", "weights") == home / ".aside-1" / "artifacts" / "weights"
+    with claim_of(spool) as claim:
+        assert claim.record is not None
+        assert claim.record.status == "finished"
+    assert_finished(spool, 5.0)
+
+
+def test_one_that_is_overtaken_while_it_begins_is_superseded_and_says_nothing(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+):
+    """The other's attempt goes on: no failure of the slower one is written over it."""
+    slow = claim_of(spool)
+    slow.release()
+    quick = claim_of(spool)
+    sync = attempt_module.sync_folder
+
+    def overtaken(home: Path) -> None:
+        monkeypatch.undo()
+        assert quick.folder.is_dir()
+        sync(home)
+
+    monkeypatch.setattr(attempt_module, "sync_folder", overtaken)
+    with pytest.raises(Superseded):
+        _ = slow.folder
+    slow.fail("error", "no such folder")
+    record = spool.record("trial")
+    assert record is not None
+    assert (record.status, record.attempts) == ("running", 2)
+    with quick:
+        train(quick, 5.0)
+    assert_finished(spool, 5.0)

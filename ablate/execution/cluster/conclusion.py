@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ablate.execution.cluster.job import MAX_DEATHS, tells_out_of_memory
+from ablate.execution.cluster.job import BEGINS, MAX_DEATHS, tells_out_of_memory
 from ablate.execution.cluster.queue import OUT_OF_MEMORY, Ended
 from ablate.execution.cluster.submission import SubmittedJob
 from ablate.execution.executors.local import last_lines
@@ -18,6 +18,15 @@ from ablate.tracking.spool import Spool
 
 #: Ends that the cluster brought about.
 _ACCIDENTS = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED", "REQUEUED")
+
+
+#: What slurmstepd writes into a job's log, and what the accounting would call it. The last fits all of them.
+_LAST_WORDS = {
+    "DUE TO PREEMPTION": "PREEMPTED",
+    "DUE TO NODE FAILURE": "NODE_FAIL",
+    "DUE TO TIME LIMIT": "TIMEOUT",
+    "CANCELLED AT": "CANCELLED",
+}
 
 
 @dataclass(frozen=True)
@@ -35,19 +44,26 @@ class Conclusion:
     log_tail: str = ""
     accident: bool = False
     """Whether it was the cluster that ended it."""
+    before_any_trial: bool = False
+    """Whether it ended before it had a Trial in its hands."""
 
 
 def conclude(job: SubmittedJob, ended: Ended | None, unsettled: tuple[str, ...], spool: Spool) -> Conclusion:
     """Judge a job that is no longer in Slurm's queue; ``ended`` is what the accounting says, if there is one."""
-    status, state = job.status(), ended.state if ended else ""
+    status = job.status()
     tail = "\n".join(filter(None, (last_lines(file) for file in job.log_files())))
-    why = _how(ended, status)
+    if ended is None or (ended.lags and ended.state not in _ACCIDENTS):
+        ended = _told_by_log(tail)
+    state, why = ended.state if ended else "", _how(ended, status)
     if job.cancelled or state == "CANCELLED":
         return Conclusion(dropped=unsettled, why="cancelled")
     in_hand = status.trial if status is not None and status.trial in unsettled else None
     if in_hand is not None and (state == OUT_OF_MEMORY or tells_out_of_memory(tail)):
         why = "out of memory: its process was killed for that"
         return Conclusion(_without(unsettled, in_hand), {in_hand: why}, (), why, tail)
+    if (status is None or status.fruitless) and (state == OUT_OF_MEMORY or tells_out_of_memory(tail)):
+        error = "out of memory: its process was killed for that before it reached a Trial; ask for more memory_gb"
+        return Conclusion((), dict.fromkeys(unsettled, error), (), why, tail, before_any_trial=True)
     if state in _ACCIDENTS:
         return Conclusion(unsettled, why=why, log_tail=tail, accident=True)
     if state == "TIMEOUT" or (status is not None and status.stopped):
@@ -55,14 +71,21 @@ def conclude(job: SubmittedJob, ended: Ended | None, unsettled: tuple[str, ...],
     if status is None and ended is None and not tail:  # nobody knows whether it ever began
         return Conclusion(unsettled, why=why)
     if status is None:  # it ended before it had read its Pack: so would the next one
-        return Conclusion((), dict.fromkeys(unsettled, f"its job ended before it began to train: {why}"), (), why, tail)
+        error = f"its job ended before it began to train: {why}"
+        return Conclusion((), dict.fromkeys(unsettled, error), (), why, tail, before_any_trial=True)
     if in_hand is not None and spool.deaths(in_hand) >= MAX_DEATHS:
         error = f"its process died {spool.deaths(in_hand)} times without getting any further: {why}"
         return Conclusion(_without(unsettled, in_hand), {in_hand: error}, (), why, tail)
-    if status.fruitless and not _orderly(ended):
+    if status.fruitless and not _orderly(ended) and (ended is not None or "Traceback" in tail):
         error = f"its job ended before it reached a Trial: {why}: {_last_line(tail)}"
-        return Conclusion((), dict.fromkeys(unsettled, error), (), why, tail)
+        return Conclusion((), dict.fromkeys(unsettled, error), (), why, tail, before_any_trial=True)
     return Conclusion(unsettled, why=why, log_tail=tail)
+
+
+def _told_by_log(tail: str) -> Ended | None:
+    """What Slurm has written into the log of the job's last start, where the accounting has no word on its end."""
+    last_start = tail.rpartition(BEGINS)[2]
+    return next((Ended(state) for words, state in _LAST_WORDS.items() if words in last_start), None)
 
 
 def _orderly(ended: Ended | None) -> bool:

@@ -17,11 +17,11 @@ from ablate.execution.cluster.conclusion import Conclusion, conclude
 from ablate.execution.cluster.queue import SlurmError
 from ablate.execution.cluster.submission import SubmittedJob
 from ablate.execution.cluster.submitter import SLOT, Submitter
-from ablate.execution.cluster.watch import Watch
+from ablate.execution.cluster.watch import Watch, running_in
 from ablate.execution.handover import fail_untaught
 from ablate.execution.ledger import Ledger
 from ablate.execution.pack import is_settled
-from ablate.execution.progress import Observer, Progress, Running, RunSummary, total_steps
+from ablate.execution.progress import Observer, Progress, Running, RunSummary
 from ablate.execution.status import JobStatus
 from ablate.execution.stopping import Stop
 from ablate.execution.strikes import Strikes
@@ -75,6 +75,9 @@ def run_on_slurm(
             if not stop.requested:
                 driver.round()
         driver.leave()
+    except SlurmError:
+        ledger.open.clear()  # nothing of it is left over: nothing was begun
+        raise
     finally:
         summary = replace(ledger.summary(), jobs_left=len(driver.watch.living))
         observer.ended(summary)
@@ -105,6 +108,7 @@ class Driver:
         self.active: set[str] = set()
         self._silent = False
         self._refusals = 0
+        self._held_elsewhere = False
         self._looked_at_all = time.monotonic()
 
     def begin(self, *, keep_failures: bool = True) -> None:
@@ -114,7 +118,7 @@ class Driver:
         if keep_failures and self.watch.since is not None:
             self._settle(*self.ledger.keep_failures(self.watch.since))
         self._conclude(self.watch.gone(self.ledger.is_open))
-        self._submit_missing()
+        self._submit_or_note(patience=0)
         self.observer.started(self._progress())
 
     def round(self) -> None:
@@ -132,20 +136,12 @@ class Driver:
         gone = self.watch.gone(self.ledger.is_open)
         self._scan(gone)
         self._conclude(gone)
-        try:
-            self._submit_missing()
-            self._refusals = 0
-        except SlurmError as error:
-            self._refusals += 1
-            if self._refusals > MAX_REFUSALS:
-                raise
-            if self._refusals == 1:
-                self.observer.noticed(f"Slurm does not take what is to be submitted again, and is asked again: {error}")
+        self._submit_or_note()
 
     def has_work(self) -> bool:
         """Whether there is anything to wait for: open Trials, then for a while jobs that are about to end."""
         if self.ledger.open:
-            return bool(self.watch.jobs or self.watch.unanswered or self._refusals)
+            return bool(self.watch.jobs or self.watch.unanswered or self._refusals or self._held_elsewhere)
         self._all_settled_at = self._all_settled_at or time.monotonic()
         return bool(self.watch.living) and time.monotonic() - self._all_settled_at < LINGER_S
 
@@ -157,7 +153,8 @@ class Driver:
         """Until the next round, with the display kept alive."""
         begun = [job for job, state in self.watch.living if not state.waits]  # of the others no file is looked at
         self.active.update(trial for job in begun for trial in job.trials)
-        self._running = [running for job in begun if (running := self._running_in(job)) is not None]
+        seen = (running_in(job, self.ledger.open, self.spool, self.submitter.trainable) for job in begun)
+        self._running = [running for running in seen if running is not None]
         until = time.monotonic() + seconds
         while not stop.requested and time.monotonic() < until:
             self.observer.updated(self._progress())
@@ -211,11 +208,17 @@ class Driver:
             trials = tuple(filter(self.ledger.is_open, left[job.job_id]))  # a teacher's end may have closed some
             if trials and how is None and job.status() is None:
                 how = queue.cancelled_unseen(job.job_id, ended)
-            if not trials or self._follow(job, conclude(job, how, trials, self.spool)):
+            if not trials or self._follow(job, self._judged(job, conclude(job, how, trials, self.spool))):
                 concluded.append(job)
         others = [job for job in concluded if any(map(self._is_somebody_elses, job.trials))]
         self.watch.leave(others)
         self.watch.conclude(job for job in concluded if job not in others)
+
+    def _judged(self, job: SubmittedJob, conclusion: Conclusion) -> Conclusion:
+        """What failed before it began, while nobody watched, may have been repaired since: it is tried again."""
+        if conclusion.failed and conclusion.before_any_trial and self.watch.was_over(job):
+            return replace(conclusion, again=(*conclusion.again, *conclusion.failed), failed={})
+        return conclusion
 
     def _is_somebody_elses(self, trial_id: str) -> bool:
         """Whether a Trial is none of this run's, and still to be trained."""
@@ -224,7 +227,8 @@ class Driver:
     def _follow(self, job: SubmittedJob, conclusion: Conclusion) -> bool:
         """Act on a conclusion; False where an orphan still holds a Trial, so that it must wait."""
         failed, strikes = dict(conclusion.failed), {}
-        for trial_id in conclusion.again:
+        # A Trial that another study's job has in its hands is no failure of this one's: it is waited for.
+        for trial_id in (trial_id for trial_id in conclusion.again if not self.spool.held(trial_id)):
             row, before = self.spool.last_row(trial_id), self._strikes.get(trial_id, Strikes())
             strikes[trial_id] = now = before.one_more(row.step if row else None)
             if now.count > (MAX_ACCIDENTS if conclusion.accident else MAX_AGAIN):
@@ -246,6 +250,18 @@ class Driver:
             self.observer.noticed(f"job {job.job_id} ended without the result of {trials}: {conclusion.why}")
         return True
 
+    def _submit_or_note(self, patience: int = MAX_REFUSALS) -> None:
+        """Submit. What Slurm refuses is tried again while jobs live, and else so many times; then `SlurmError`."""
+        try:
+            self._submit_missing()
+            self._refusals = 0
+        except SlurmError as error:
+            self._refusals += 1
+            if not self.watch.jobs and self._refusals > patience:
+                raise
+            if self._refusals == 1:
+                self.observer.noticed(f"Slurm does not take all that is to be submitted, and is asked again: {error}")
+
     def _submit_missing(self) -> None:
         """Submit every open Trial that no job has."""
         if self._missing():
@@ -258,23 +274,19 @@ class Driver:
             self.watch.look()
 
     def _missing(self) -> list[Trial]:
-        """Open Trials that no job has, will have, or has failed while it goes on with others."""
+        """Open Trials that no job has, will have, or has failed while it goes on with others.
+
+        Not among them are Trials that somebody trains for another study.
+        """
         covered = {trial for submission in self.watch.unanswered for pack in submission.packs for trial in pack}
         for job in self.watch.jobs:
             tried = self.ledger.failed_before.keys() & job.trials
             status = job.status() if tried else None
             covered.update(set(job.trials) - tried.intersection(status.failed if status else ()))
-        return [trial for trial in self.ledger.open.values() if trial.id not in covered]
-
-    def _running_in(self, job: SubmittedJob) -> Running | None:
-        """What a job has in its hands, for the display."""
-        status = job.status()
-        trial = self.ledger.open.get(status.trial or "") if status is not None else None
-        if status is None or trial is None:
-            return None
-        steps = total_steps(trial, self.submitter.trainable)
-        place = f"{job.job_id} on {status.host}"
-        return Running(place, trial, status.since, status.first_step, self.spool.last_row(trial.id), steps)
+        uncovered = [trial for trial in self.ledger.open.values() if trial.id not in covered]
+        missing = [trial for trial in uncovered if not self.spool.held(trial.id)]
+        self._held_elsewhere = len(missing) < len(uncovered)
+        return missing
 
     def _progress(self) -> Progress:
         living = self.watch.living

@@ -23,6 +23,7 @@ from ablate.execution.cluster.submit import AGAIN, kills_file, load_pack, pack_f
 from ablate.execution.executors.local import last_lines
 from ablate.execution.pack import Pack, PackSummary
 from ablate.execution.run_folder import RunFolder
+from ablate.execution.status import JobStatus, read_status
 from ablate.execution.stopping import StopWatch
 from ablate.execution.worker import Around, train_pack
 from ablate.study.study import Trial
@@ -39,7 +40,8 @@ MAX_DEATHS = 3
 #: What Slurm, or the kernel, says where a process was killed for its memory.
 _OUT_OF_MEMORY = ("oom-kill", "oom_kill", "Out Of Memory", "Exceeded job memory limit", "exceeded memory limit")
 _LOG_LINES = 200
-_BEGINS = "ablate: this job begins on"
+#: The first line of each start in a job's log.
+BEGINS = "ablate: this job begins on"
 
 
 def main(run: Path, key: str) -> int:
@@ -47,21 +49,26 @@ def main(run: Path, key: str) -> int:
     enter_snapshot()
     job_id = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     pack = load_pack(pack_file(run, key, int(os.environ["SLURM_ARRAY_TASK_ID"])))
-    threads = int(os.environ.get("SLURM_CPUS_PER_TASK", "1"))
+    threads = int(os.environ.get("OMP_NUM_THREADS", "1"))  # the batch script's share, or what the user's setup says
     return run_job(replace(pack, job=job_id, slot=replace(pack.slot, name=job_id, threads=threads)))
 
 
 def run_job(pack: Pack) -> int:
     """Train a Pack as one of the job's processes; the exit status: 0, or `AGAIN` where it wants to be started again."""
-    print(f"{_BEGINS} {platform.node()}", file=sys.stderr, flush=True)  # noqa: T201 - a mark in the log
+    print(f"{BEGINS} {platform.node()}", file=sys.stderr, flush=True)  # noqa: T201 - a mark in the log
     watch = StopWatch(pack.stop_file, pack.driver_lock)
     with watch.watching_signals(), Ranks.described(pack, watch) as ranks:
         if ranks.rank > 0:
             ranks.follow()
             return 0
-        began = _now_by_file(pack.run / "starts" / pack.job)
+        began, before = _now_by_file(pack.run / "starts" / pack.job), read_status(pack.status_file)
+        around = _InJob(pack, ranks, before)
+        if before is not None and before.fruitless and (hopeless := around.hopeless()):
+            print(hopeless, file=sys.stderr, flush=True)  # noqa: T201 - the job's log is read by who concludes it
+            return 1
         with heartbeat(pack.status_file), delivering(pack, watch) as watch_over:
-            summary = train_pack(pack, watch, _InJob(pack, ranks, watch_over))
+            around.watch_over = watch_over
+            summary = train_pack(pack, watch, around)
     # SIGUSR2 comes before the time limit and, where the cluster is so minded, before preemption. SIGTERM comes with
     # `scancel`, too: whether there will be another start is then for Slurm to say.
     return AGAIN if summary.stopped == "SIGUSR2" and _got_further(pack, summary, began) else 0
@@ -120,26 +127,38 @@ def delivering(pack: Pack, watch: StopWatch) -> Iterator[Callable[[str], None]]:
 class _InJob(Around):
     """Several processes, delivery, and an end to a Trial that kills its process again and again."""
 
-    def __init__(self, pack: Pack, ranks: Ranks, watch_over: Callable[[str], None]) -> None:
+    def __init__(self, pack: Pack, ranks: Ranks, before: JobStatus | None) -> None:
         self._pack = pack
         self._ranks = ranks
-        self._watch_over = watch_over
+        self._before = before
+        self.watch_over: Callable[[str], None] = lambda _trial_id: None
 
     def trainable(self, trainable: Trainable) -> Trainable:
         """Lead the other processes."""
         return self._ranks.lead(trainable)
 
-    def given_up(self, _trial: Trial, claim: Claim) -> tuple[str, str] | None:
+    def given_up(self, trial: Trial, claim: Claim) -> tuple[str, str] | None:
         """Judge from the journal how earlier starts ended: the driver may be gone, the node another one."""
         if not claim.deaths:
             return None
-        logs = (RunFolder(self._pack.run).jobs / f"{self._pack.job}_{rank}_log.err" for rank in range(self._ranks.size))
-        tail = "\n".join(filter(None, map(last_words_of_last_start, logs)))
-        if tells_out_of_memory(tail):
+        tail = self._last_words()
+        if tells_out_of_memory(tail) and (self._before is None or self._before.trial == trial.id):
             return "out of memory: its process was killed for that", tail
         if min(claim.deaths, self._kills()) >= MAX_DEATHS:
             return f"its process died {claim.deaths} times without getting any further", tail
         return None
+
+    def hopeless(self) -> str:
+        """Why a job is not worth another start whose starts were all killed before they had a Trial in hand, if so."""
+        if tells_out_of_memory(self._last_words()):
+            return "out of memory before it reached a Trial: ask for more memory_gb"
+        kills = self._kills()
+        return f"killed {kills} times before it reached a Trial" if kills >= MAX_DEATHS else ""
+
+    def _last_words(self) -> str:
+        """What all processes of the start before this one printed last."""
+        logs = (RunFolder(self._pack.run).jobs / f"{self._pack.job}_{rank}_log.err" for rank in range(self._ranks.size))
+        return "\n".join(filter(None, map(last_words_of_last_start, logs)))
 
     def _kills(self) -> int:
         """How often a process of this job was killed, accidents of the cluster left out."""
@@ -154,7 +173,7 @@ class _InJob(Around):
 
     def begins(self, trial: Trial) -> None:
         """Deliver what this Trial reports."""
-        self._watch_over(trial.id)
+        self.watch_over(trial.id)
 
 
 def tells_out_of_memory(log: str) -> bool:
@@ -164,7 +183,7 @@ def tells_out_of_memory(log: str) -> bool:
 
 def last_words_of_last_start(log: Path) -> str:
     """The end of what the start before the present one printed: all starts of a job write to the same file."""
-    starts = last_lines(log, lines=_LOG_LINES).split(_BEGINS)
+    starts = last_lines(log, lines=_LOG_LINES).split(BEGINS)
     return "\n".join(starts[-2].splitlines()[1:]) if len(starts) > 1 else ""
 
 

@@ -7,7 +7,6 @@ ended when `squeue` does not list it, and what `sacct` says is taken for the rea
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import re
@@ -78,7 +77,7 @@ def job_name(slug: str) -> str:
 
 def living(job_name: str) -> dict[str, Living]:
     """The user's jobs of that name in the queue, by id; elements of arrays one by one. Raises `SlurmError`."""
-    output = slurm("squeue", "-h", "-r", "-u", getpass.getuser(), "-n", job_name, "-o", _FIELDS)
+    output = slurm("squeue", "-h", "-r", "-u", str(os.getuid()), "-n", job_name, "-o", _FIELDS)
     jobs = {}
     for line in output.splitlines():
         job_id, state, node, left, key, reason = line.split("|", 5)

@@ -130,7 +130,7 @@ class _Arrays(submitit.SlurmExecutor):
             | {
                 "job_name": job_name,
                 "comment": key,
-                "setup": [*_setup(import_paths), *(parameters.get("setup") or ())],
+                "setup": [*_cores(), *(parameters.get("setup") or ()), *_last_setup(import_paths)],
                 "teardown": _teardown(resources.requeues, self.folder.parent),
                 "srun_args": ["--kill-on-bad-exit=1", *(parameters.get("srun_args") or ())],
             },
@@ -142,14 +142,23 @@ class _Arrays(submitit.SlurmExecutor):
         return str(self._submit_command(f"{self.python} {command}").job_id)
 
 
-def _setup(import_paths: Sequence[Path]) -> list[str]:
-    """Before Python: the snapshot's code first, and a process's cores for its threads."""
-    paths = shlex.quote(os.pathsep.join(map(str, import_paths)))
+def _cores() -> list[str]:
+    """Before the user's own lines: a process's cores for its threads."""
     return [
-        f"export PYTHONPATH={paths}${{PYTHONPATH:+:$PYTHONPATH}}",
-        "export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}",  # since 22.05 srun does not ask sbatch any more
-        *(f"export {name}=${{SLURM_CPUS_PER_TASK:-1}}" for name in THREAD_VARIABLES),
+        # Since 22.05 srun does not ask sbatch any more. Without a number it is for the cluster to say.
+        'if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK; fi',
+        "threads=${SLURM_CPUS_PER_TASK:-$((${SLURM_CPUS_ON_NODE:-1} / ${SLURM_NTASKS_PER_NODE:-1}))}",
+        "if [ $threads -lt 1 ]; then threads=1; fi",
+        *(f"export {name}=$threads" for name in THREAD_VARIABLES),
     ]
+
+
+def _last_setup(import_paths: Sequence[Path]) -> list[str]:
+    """After the user's lines, which may set PYTHONPATH, or end a script at its first failure: the snapshot comes first,
+    and the lines after Python are reached.
+    """
+    paths = shlex.quote(os.pathsep.join(map(str, import_paths)))
+    return ["set +eu", f"export PYTHONPATH={paths}${{PYTHONPATH:+:$PYTHONPATH}}"]
 
 
 def kills_file(run: Path, job_id: str) -> Path:
@@ -167,11 +176,11 @@ def _teardown(requeues: int, run: Path) -> list[str]:
     job = '"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"'
     killed = f'[ "$status" -gt 128 ] && [ "$(squeue -h -j {job} -o %T)" = RUNNING ]'
     kills = shlex.quote(str(run / _KILLS))
-    left = f'[ "${{SLURM_RESTART_COUNT:-0}}" -lt {requeues} ]'
+    left = f'[ "$(wc -l < {kills}/{job})" -le {requeues} ]'
     return [
         "status=$?",
         f'if [ "$status" -gt 128 ]; then mkdir -p {kills} && echo "$status" >> {kills}/{job}; fi',
-        f'if [ "$status" -eq {AGAIN} ] || {{ {left} && {killed}; }}; then scontrol requeue {job}; fi',
+        f'if [ "$status" -eq {AGAIN} ] || {{ {killed} && {left}; }}; then scontrol requeue {job}; fi',
         "exit $status",
     ]
 

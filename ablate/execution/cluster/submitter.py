@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ablate.execution.cluster import queue
@@ -40,12 +40,13 @@ class Submitter:
 
     def submit(
         self, trials: Sequence[Trial], failed_before: Mapping[str, float], earlier: Sequence[SubmittedJob]
-    ) -> list[Submission]:
-        """Submit Trials that no job has. Those that need others wait for their jobs, ``earlier`` ones too.
+    ) -> Iterator[Submission]:
+        """Submit Trials that no job has, array by array. Those that need others wait for their jobs, ``earlier`` ones
+        too.
 
-        Raises `SlurmError` with Slurm's own words where it refuses.
+        Raises `SlurmError` with Slurm's own words where it refuses; the arrays before stay with Slurm.
         """
-        snapshot, done = self.snapshot(), []
+        snapshot = self.snapshot()
         arrays: dict[int, list[str]] = {}
         for batch in batches(trials, self.seconds(), self.resources_for, queue.max_array_size()):
             after = [array for wave, ids in arrays.items() if wave < batch.wave for array in ids]
@@ -59,8 +60,7 @@ class Submitter:
                 after=[*after, *_jobs_of_teachers(batch, earlier)],
             )
             arrays.setdefault(batch.wave, []).append(str(submission.array))
-            done.append(submission)
-        return done
+            yield submission
 
     def _pack(self, trials: tuple[Trial, ...], failed_before: Mapping[str, float]) -> Pack:
         return replace(

@@ -10,6 +10,9 @@ from pathlib import Path
 from ablate.execution.cluster import queue
 from ablate.execution.cluster.queue import Living
 from ablate.execution.cluster.submission import Submission, SubmittedJob, submissions
+from ablate.execution.progress import Running, total_steps
+from ablate.study.study import Trial
+from ablate.tracking.spool import Spool
 
 #: A job must be missing from the queue for so long before it counts as ended, s: one that Slurm starts again after its
 #: node was lost may be missing for some seconds.
@@ -142,3 +145,13 @@ class Watch:
     def _note_seen(self) -> None:
         for job_id, watched in self._jobs.items():
             watched.seen = watched.seen or (job_id in self._listing and not watched.job.cancelled)
+
+
+def running_in(job: SubmittedJob, trials: Mapping[str, Trial], spool: Spool, trainable: str) -> Running | None:
+    """Which of the ``trials`` a job has in its hands, and how far it is; None where it has none of them."""
+    status = job.status()
+    trial = trials.get(status.trial or "") if status is not None else None
+    if status is None or trial is None:
+        return None
+    place, steps = f"{job.job_id} on {status.host}", total_steps(trial, trainable)
+    return Running(place, trial, status.since, status.first_step, spool.last_row(trial.id), steps)

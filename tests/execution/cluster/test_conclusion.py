@@ -115,7 +115,7 @@ def test_out_of_memory_before_a_trial_began_is_not_a_trial_s(judge):
     assert judge("OUT_OF_MEMORY", BETWEEN).failed == {}
 
 
-@pytest.mark.parametrize("state", ["FAILED", "COMPLETED", None, "OUT_OF_MEMORY"])
+@pytest.mark.parametrize("state", ["FAILED", "COMPLETED", None])
 def test_a_job_that_never_spoke_has_failed_all_its_trials(judge, state):
     """It ended before it had read its Pack, and so would the next one; the log says why."""
     found = judge(state, None, log="ModuleNotFoundError: No module named 'ablate'")
@@ -123,6 +123,25 @@ def test_a_job_that_never_spoke_has_failed_all_its_trials(judge, state):
     assert found.failed.keys() == {A, B}
     assert found.failed[A].startswith("its job ended before it began to train")
     assert "ModuleNotFoundError" in found.log_tail
+
+
+@pytest.mark.parametrize("status", [None, IDLE])
+def test_memory_that_runs_out_before_any_trial_is_told_as_that(judge, status):
+    """Imports alone may take more than was asked for: the next start would end the same way."""
+    found = judge("FAILED", status, log="slurmstepd: error: Job 7 exceeded memory limit (2 > 1), being killed")
+    assert found.failed.keys() == {A, B}
+    assert found.failed[A].startswith("out of memory")
+
+
+@pytest.mark.parametrize(
+    ("said", "fate"),
+    [("CANCELLED AT 2026", "dropped"), ("CANCELLED AT 2026 DUE TO PREEMPTION", "again"), ("nothing", "again")],
+)
+def test_without_accounting_the_log_says_how_a_job_ended(judge, said, fate):
+    """slurmstepd writes it there; an end that nobody explains is no failure of Trials that never began."""
+    found = judge(None, IDLE, log=f"slurmstepd: error: *** JOB 3 ON gpu1 {said} ***")
+    assert (sorted(found.again), sorted(found.dropped)) == (([A, B], []) if fate == "again" else ([], [A, B]))
+    assert found.failed == {}
 
 
 def test_a_job_that_never_reached_a_trial_has_failed_them_with_its_last_words(judge):

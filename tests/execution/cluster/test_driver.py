@@ -79,21 +79,23 @@ def test_an_orphan_that_holds_its_trial_is_waited_for(cluster, trials, listener)
 
 
 def test_an_orphan_of_an_accident_does_not_spoil_its_successor(cluster, trials, listener):
-    """While an orphan holds the lock the successor cannot begin; whoever finishes, there is one result."""
-    orphans = []
+    """As long as an orphan holds the lock nobody else is sent; when it is gone, a successor is."""
 
     def run(job):
         if job.submission == cluster.submitted[0]:
-            orphans.append(cluster.begins(job, steps=1))
+            orphan = cluster.begins(job, steps=1)
             cluster.leaves(job, "NODE_FAIL")
+            cluster.at(200, lambda: (sent.append(len(cluster.submitted)), orphan.release()))
         else:
-            orphans.pop().release()
             cluster.finishes(job)
+
+    sent = []
 
     cluster.when_submitted(lambda job: cluster.at(10, lambda: run(job)))
     summary = cluster.run(trials("a"), listener)
     assert summary.trained == ("a",)
     assert cluster.spool.record("a").attempts == 2
+    assert sent == [1]
 
 
 def test_the_accounting_may_lag(cluster, trials, listener):
@@ -314,11 +316,11 @@ def test_a_slurm_that_does_not_answer_is_asked_again(cluster, trials, listener):
 
 
 def test_a_refusal_at_the_beginning_ends_the_run_in_slurm_s_words(cluster, trials, listener):
-    """And the display is taken down."""
+    """And the display is taken down, with nothing that would be left over: the same command would be refused again."""
     cluster.refuses = "Invalid account"
     with pytest.raises(SlurmError, match="Invalid account"):
         cluster.run(trials("a"), listener)
-    assert listener.summary.waiting == ("a",)
+    assert listener.summary.complete
 
 
 def test_a_refusal_later_on_is_told_and_tried_again(cluster, trials, listener):

@@ -54,9 +54,9 @@ def note_kills(pack, times):
     file.write_text("137\n" * times)
 
 
-def given_up(workplace, pack, ranks=1):
+def given_up(workplace, pack, ranks=1, before="a"):
     (trial,) = pack.trials
-    around = _InJob(pack, type("Ranks", (), {"size": ranks})(), lambda _: None)
+    around = _InJob(pack, type("Ranks", (), {"size": ranks})(), JobStatus(trial=before))
     with workplace.spool.claim(trial, "toy:train", "") as claim:
         return around.given_up(trial, claim)
 
@@ -90,6 +90,20 @@ def test_out_of_memory_is_given_up_at_the_first_death(workplace, pack):
     reason, tail = given_up(workplace, pack, ranks=2)
     assert reason.startswith("out of memory")
     assert tail.startswith("fine\n")
+    assert given_up(workplace, pack, ranks=2, before="b") is None  # it was another Trial's memory
+
+
+@pytest.mark.parametrize(
+    ("kills", "said", "status"),
+    [(1, "exceeded memory limit (2 > 1), being killed", 1), (3, "Segmentation fault", 1), (2, "Segmentation fault", 0)],
+)
+def test_a_job_that_never_reaches_a_trial_does_not_start_for_ever(workplace, pack, capfd, kills, said, status):
+    """Killed for its memory while it imports, or three times for whatever, a job ends and says so."""
+    write_status(pack.status_file, JobStatus(host="gpu1"))
+    note_kills(pack, kills)
+    log(pack, f"{BEGINS} gpu1\n{said}\n{BEGINS} gpu2\n")
+    assert run_job(pack) == status
+    assert ("before it reached a Trial" in capfd.readouterr().err) == (status == 1)
 
 
 def test_memory_that_ran_out_two_starts_ago_is_forgotten(workplace, pack):
