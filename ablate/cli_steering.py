@@ -83,16 +83,26 @@ def _watch(study: Study, home: Path, every_s: float, whole: bool) -> None:
         away = f" since {time.strftime('%H:%M:%S', time.localtime(silent_since))}" if now.slurm else ""
         return render(study, now, width=console.width, whole=whole, most=most, away=away)
 
-    with Live(console=console, auto_refresh=False, transient=True) as live:
+    # Off a terminal nothing can be drawn anew: one table after another.
+    with (
+        Live(console=console, auto_refresh=False, transient=True)
+        if console.is_terminal
+        else contextlib.nullcontext() as live
+    ):
         now: StudyStanding | None = None
         while True:
             now = standing(study, home, now)
             silent_since = (silent_since or now.now) if now.slurm else 0.0
-            live.update(drawn(now, max(3, console.height // 4)), refresh=True)
+            table = drawn(now, max(3, console.height // 4))
+            if live is None:
+                console.print(table)
+            else:
+                live.update(table, refresh=True)
             if not any(item.lives for item in now.trials):
                 break
             time.sleep(every_s)
-    console.print(drawn(now, SHOWN))
+    if live is not None:
+        console.print(drawn(now, SHOWN))
 
 
 def logs(
@@ -162,11 +172,13 @@ def cancel(
     study: StudyPath,
     only: OnlyThese = None,
     profile: Profile = None,
+    seeds: Seeds = None,
+    sets: Sets = None,
     wait: Annotated[bool, typer.Option(help="Wait until the jobs have ended.")] = True,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """End a study's jobs, with a checkpoint: `ablate run` goes on from there."""
-    loaded = _load(study, profile, None, None, home, ids=bool(only))
+    loaded = _load(study, profile, seeds, sets, home, ids=bool(only))
     from ablate import steering
     from ablate.execution.cluster.queue import SlurmError
 
@@ -184,7 +196,9 @@ def cancel(
     if wait and ended.running:
         from ablate.standing import standing
 
-        typer.echo("\n".join(steering.reached(standing(loaded, home), ended.running)))
+        reached = steering.reached(standing(loaded, home), ended.running)
+        if reached:
+            typer.echo("\n".join(reached))
     if left:
         typer.echo(f"has not ended yet: {', '.join(left)}; `ablate status {study}` shows when", err=True)
         raise typer.Exit(1)

@@ -220,6 +220,8 @@ def check_executor(study: Study, options: RunOptions, console: Console) -> None:
         if options.settings.has_options:
             raise Refused("--slurm says what jobs on a cluster ask for: give --executor slurm, too")
         local_slots(options)
+        if any((options.home / "runs" / study.slug).glob("*/submissions/*")):
+            _tell_of_jobs(study, options, console)
         return
     here = {"--slots": options.slots, "--processes": options.processes, "--trials-per-gpu": options.trials_per_gpu}
     for option, value in here.items():
@@ -233,6 +235,18 @@ def check_executor(study: Study, options: RunOptions, console: Console) -> None:
         raise Refused(str(error)) from error
     for pattern in options.settings.unused_patterns(names):
         console.print(Text(f"the settings ask something for {pattern}, and no Variant here is called so"))
+
+
+def _tell_of_jobs(study: Study, options: RunOptions, console: Console) -> None:
+    """Say that what jobs on Slurm have in their hands is not trained here as well."""
+    from ablate.execution.known_jobs import Jobs
+
+    living = len(Jobs.of(options.home.absolute(), study.slug).living or ())
+    if living:
+        jobs = "a job" if living == 1 else f"{living} jobs"
+        console.print(
+            Text(f"{jobs} of this study are with Slurm: what they train is waited for here; --executor slurm attaches")
+        )
 
 
 def local_slots(options: RunOptions, known: Mapping[str, Record] | None = None) -> tuple[Slot, ...]:

@@ -41,6 +41,8 @@ class Cancelled:
     """Those that had not."""
     drivers: tuple[RunFolder, ...] = ()
     """Runs on one machine, whose `ablate run` stops."""
+    others: int = 0
+    """Jobs on Slurm that go on, since they have none of the Trials."""
 
     @property
     def jobs(self) -> tuple[KnownJob, ...]:
@@ -89,7 +91,8 @@ def cancel(home: Path, slug: str, trials: Collection[str] | None = None) -> Canc
                 job.submitted.unmark_cancelled()  # it lives on, and how it ends is another matter
         raise
     waiting = tuple(job for job in living if jobs.living[job.job_id].waits)
-    return Cancelled(tuple(job for job in living if job not in waiting), waiting, drivers)
+    others = sum(jobs.in_queue(job) is not None for job in known.values()) - len(living)
+    return Cancelled(tuple(job for job in living if job not in waiting), waiting, drivers, others)
 
 
 def wait_until_ended(slug: str, cancelled: Cancelled, patience_s: float) -> list[str]:
@@ -114,6 +117,9 @@ def patience() -> float:
 def told(study: Study, cancelled: Cancelled, variants: Collection[str]) -> list[str]:
     """What is being ended, and who is hit besides those that were meant."""
     if not cancelled.jobs and not cancelled.drivers:
+        if cancelled.others:
+            jobs = "a job" if cancelled.others == 1 else f"{cancelled.others:,} jobs"
+            return [f"no job of these Trials; {jobs} with other Trials of {study.slug}, or of another --set, go on"]
         return [f"no job of {study.slug} runs or waits"]
     lines = []
     if cancelled.jobs:

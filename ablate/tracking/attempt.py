@@ -80,7 +80,7 @@ class Attempt:
             try:
                 attempt = cls(home, number, path, _inode(path))
                 (path / ARTIFACTS).mkdir(exist_ok=True)  # without its parents: those are never made anew
-            except FileNotFoundError as error:
+            except (FileNotFoundError, FileExistsError) as error:  # the latter: gone as mkdir looked what is there
                 raise Superseded(f"the Trial in {home} was taken over by another process") from error
             _drop(home, below=number)
             return attempt

@@ -337,3 +337,56 @@ class _Blind(Spool):
 
     def records(self, trial_ids: Iterable[str]) -> dict[str, Record]:
         return {i: replace(record, status="interrupted") for i, record in super().records(trial_ids).items()}
+
+
+def test_any_number_of_refused_records_does_not_stop_the_others(
+    fake_store: Any, spool: Spool, study: Study, train: Train, monkeypatch: pytest.MonkeyPatch
+):
+    """Three in a row are refused, the fourth arrives; of an outage two are enough to leave the rest."""
+    from ablate.tracking.store import StoreUnavailable
+
+    for index in range(4):
+        train(study, index)
+    deliver, asked, cause = fake_store.deliver, list[str](), None
+
+    def picky(study: Study, record: Record, artifacts: Any) -> None:
+        asked.append(record.trial_id)
+        if record.trial_id != study.trials[3].id:
+            raise StoreUnavailable("no") from cause
+        deliver(study, record, artifacts)
+
+    monkeypatch.setattr(fake_store, "deliver", picky)
+    records, ids = list(spool.records(ids_of(study)).values()), ids_of(study)
+    cause = ConnectionRefusedError()
+    assert Delivery(fake_store, spool, study).deliver_all(records).undelivered == ids
+    assert asked == list(ids[:2])
+    cause = None
+    assert Delivery(fake_store, spool, study).deliver_all(records).delivered == ids[3:]
+
+
+def test_a_server_is_not_told_that_a_trial_stopped_while_it_may_go_on_elsewhere(
+    fake_store: Any, spool: Spool, study: Study, monkeypatch: pytest.MonkeyPatch
+):
+    """Where locks do not reach: only its own word, or five minutes of silence, make an interrupted Trial one."""
+    import os
+
+    monkeypatch.setattr(type(fake_store), "uri", "http://server")
+    monkeypatch.setattr("ablate.tracking.spool.is_held", lambda path: False)
+    trial = study.trials[0]
+    claim = spool.claim(trial, study.trainable, "")
+    assert claim is not None
+    with claim:
+        _ = claim.folder
+        claim.report(0, {"loss": 1.0})
+        journal = spool.home(trial.id) / "journal"
+
+        def delivered() -> bool:
+            fake_store.runs.clear()
+            Delivery(fake_store, spool, study).deliver_all(spool.records([trial.id]).values())
+            return bool(fake_store.runs)
+
+        assert not delivered()
+        os.utime(journal, (time.time() - 400, time.time() - 400))
+        assert delivered()
+        claim.interrupted()
+        assert delivered()

@@ -93,3 +93,22 @@ def test_a_folder_of_marks_that_is_damaged_means_nothing(spool: Spool, study: St
     for text in ("", "[]", "{", '{"s/p in http://a": 3}'):
         (spool.home(record.trial_id) / "delivered").write_text(text)
         assert marked(spool, record.trial_id, "http://a", "s/p") is None
+
+
+def test_a_failure_that_is_tried_again_is_no_outcome_for_a_sweep(spool: Spool, study: Study, train: Train):
+    """However old the failure is, the Trial belongs to the worker that has it now; a result stays one."""
+    trial = study.trials[0]
+    for error in ("first", "second"):
+        claim = spool.claim(trial, study.trainable, "")
+        assert claim is not None
+        with claim:
+            _ = claim.folder
+            news = News(spool, outcomes_after_s=50)
+            assert news.records([trial.id]) == {}
+            claim.fail("error", error)
+        for name in ("journal", "failure.json"):
+            os.utime(spool.home(trial.id) / name, (time.time() - 100, time.time() - 100))
+        assert [r.error for r in News(spool, outcomes_after_s=50).records([trial.id]).values()] == [error]
+    done = train(study, 1)
+    os.utime(spool.home(done.trial_id) / "result.json", (time.time() - 100, time.time() - 100))
+    assert list(News(spool, outcomes_after_s=50).records([done.trial_id])) == [done.trial_id]

@@ -161,7 +161,8 @@ class Driver:
             time.sleep(min(TICK_S, seconds))
 
     def leave(self) -> None:
-        """Say what goes on without a driver."""
+        """Say what goes on without a driver, and what it saw last."""
+        self._scan([])
         if self.ledger.open and self.watch.living:
             self.observer.noticed(
                 f"{len(self.watch.living)} jobs are with Slurm and need nobody here: `ablate status` shows them, the "
