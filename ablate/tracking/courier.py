@@ -12,7 +12,7 @@ from ablate.tracking.delivery import artifacts_of, may_be_running
 from ablate.tracking.destination import Destination
 from ablate.tracking.disk import Lock
 from ablate.tracking.lanes import lane
-from ablate.tracking.mlflow_client import _is_outage
+from ablate.tracking.mlflow_client import is_outage
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.news import News
 from ablate.tracking.record import Record
@@ -126,7 +126,7 @@ class Courier:
                 record = self._news.records([trial_id]).get(trial_id)
                 done = record is None or may_be_running(self._spool, record) or self._deliver(record)
             except Exception as error:
-                if _is_outage(error):
+                if is_outage(error):
                     raise
                 self._put_off(trial_id, error)
                 continue

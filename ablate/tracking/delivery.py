@@ -12,7 +12,7 @@ from pathlib import Path
 from ablate.study.study import Study
 from ablate.tracking.delivered import delivery_lock, mark, marked
 from ablate.tracking.disk import Lock
-from ablate.tracking.mlflow_client import _is_outage
+from ablate.tracking.mlflow_client import is_outage
 from ablate.tracking.record import Record
 from ablate.tracking.spool import Spool
 from ablate.tracking.store import Stamp, Store, StoreUnavailable, database, is_server, places, variant_key
@@ -150,7 +150,7 @@ class Delivery:
             except StoreUnavailable as error:
                 missing.add(record.trial_id)
                 reason = reason or str(error)
-                if _is_outage(error) or str(error) in outages:  # told once more without asking (`Connection`)
+                if is_outage(error) or str(error) in outages:  # told once more without asking (`Connection`)
                     outages.append(str(error))
                 else:
                     outages.clear()

@@ -116,7 +116,7 @@ class Connection:
                     self._reached = True
                 yield self.client
         except StoreUnavailable as error:
-            if _is_outage(error) and not self._patient:
+            if is_outage(error) and not self._patient:
                 self._reached = False
                 self._outage, self._outage_until = str(error), time.monotonic() + _LEFT_ALONE_S
             raise
@@ -147,11 +147,11 @@ def _knock(uri: str) -> None:
     except HTTPError as answer:
         answer.close()
     except Exception as error:
-        if _is_outage(error):
+        if is_outage(error):
             raise
 
 
-def _is_outage(error: BaseException) -> bool:
+def is_outage(error: BaseException) -> bool:
     """Whether the network, rather than a server that answered, is at the bottom of it."""
     cause: BaseException | None = error
     while cause is not None:

@@ -32,28 +32,30 @@ def server(request):
 
 def ask(server, path, **question):
     """An answer of MLflow's own interface."""
-    request = urllib.request.Request(
-        f"{server.uri}/api/2.0/mlflow/{path}", json.dumps(question).encode(), {"Content-Type": "application/json"}
-    )
+    body = json.dumps(question).encode() if question else None
+    place = f"{server.uri}/api/2.0/mlflow/{path}"
+    request = urllib.request.Request(place, body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 
 def runs(server):
-    """Trial -> its runs there, each as status and metric ``score`` so far."""
-    found: dict[str, list[tuple[str, float | None]]] = {}
+    """Trial -> its runs there, each as its status and the rows of ``score``: step and value."""
+    found: dict[str, list[tuple[str, list[tuple[int, float]]]]] = {}
     experiments = [e["experiment_id"] for e in ask(server, "experiments/search", max_results=100)["experiments"]]
     for run in ask(server, "runs/search", experiment_ids=experiments, max_results=1000).get("runs", []):
         tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
         if "ablate.trial_id" in tags:
-            metrics = {metric["key"]: metric["value"] for metric in run["data"].get("metrics", [])}
-            found.setdefault(tags["ablate.trial_id"], []).append((run["info"]["status"], metrics.get("score")))
+            where = f"metrics/get-history?metric_key=score&run_id={run['info']['run_id']}"
+            rows = [(int(metric["step"]), metric["value"]) for metric in ask(server, where).get("metrics", [])]
+            found.setdefault(tags["ablate.trial_id"], []).append((run["info"]["status"], sorted(rows)))
     return found
 
 
 def test_a_server_that_dies_in_mid_study_has_every_run_once_in_the_end(slurm, lab, server):
     """Jobs deliver while they train; killed with its database and started again, it lacks nothing after the study."""
     lab = lab(steps=120, sleep=0.5)
+    lab.settings(memory_gb=1)
     driver = lab.start("run", "--tracking-uri", server.uri)
     lab.until(lambda: [one for seen in runs(server).values() for one in seen if one[0] == "RUNNING" and one[1]], 120)
     server.kill()
@@ -63,5 +65,5 @@ def test_a_server_that_dies_in_mid_study_has_every_run_once_in_the_end(slurm, la
     assert counts == (4, 0, 0), said
     check_finished_once(lab, steps=120)
     lab.ablate("report", "--tracking-uri", server.uri)
-    held = runs(server)
-    assert held == {trial: [("FINISHED", r.metrics["score"])] for trial, r in lab.records().items()}
+    rows = {trial: [(row.step, row.metrics["score"]) for row in r.history] for trial, r in lab.records().items()}
+    assert runs(server) == {trial: [("FINISHED", history)] for trial, history in rows.items()}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import time
 from contextlib import ExitStack
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -42,11 +43,11 @@ def test_who_waits_for_a_lane_asks_the_file_server_ever_more_seldom(spool: Spool
             assert lock.acquire()
         monkeypatch.setattr(lanes.time, "monotonic", clock.monotonic)
         monkeypatch.setattr(lanes.time, "sleep", clock.sleep)
-        monkeypatch.setattr(lanes.fcntl, "flock", counted)
+        monkeypatch.setattr(fcntl, "flock", counted)
         with lanes.lane(spool, lambda: clock.now < 300.0) as free:
             assert not free
         monkeypatch.undo()
-    pauses = [later - earlier for earlier, later in zip(asked, asked[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(asked)]
     assert 25 <= len(asked) <= 70
     assert pauses[0] <= 0.5
     assert max(pauses) <= 10.0 + 1e-6

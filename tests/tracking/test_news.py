@@ -112,3 +112,22 @@ def test_a_failure_that_is_tried_again_is_no_outcome_for_a_sweep(spool: Spool, s
     done = train(study, 1)
     os.utime(spool.home(done.trial_id) / "result.json", (time.time() - 100, time.time() - 100))
     assert list(News(spool, outcomes_after_s=50).records([done.trial_id])) == [done.trial_id]
+
+
+def test_what_may_go_on_elsewhere_is_looked_at_until_it_has_been_silent_for_long(
+    fake_store: Any, spool: Spool, study: Study, monkeypatch: pytest.MonkeyPatch
+):
+    """A Trial killed just now is left out at first, and comes to the server once its last sign is old."""
+    monkeypatch.setattr(type(fake_store), "uri", "http://server")
+    trial = study.trials[0]
+    claim = spool.claim(trial, study.trainable, "")
+    assert claim is not None
+    with claim:
+        _ = claim.folder
+        claim.report(0, {"loss": 1.0})
+    live = LiveDelivery(fake_store, spool, study)
+    live._pass(last=False)
+    assert fake_store.runs == {}
+    monkeypatch.setattr("ablate.tracking.delivery._MAY_LIVE_S", 0.0)
+    live._pass(last=False)
+    assert fake_store.runs[study.slug, trial.id][0].status == "interrupted"
