@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -109,7 +110,8 @@ class Execution:
     ) -> RunSummary:
         """In jobs that need no driver."""
         from ablate.execution.cluster.driver import run_on_slurm
-        from ablate.execution.cluster.queue import SlurmError
+        from ablate.execution.cluster.queue import SlurmAway, SlurmError
+        from ablate.execution.scheduler import ExecutionError
 
         try:
             return run_on_slurm(
@@ -125,16 +127,21 @@ class Execution:
                 poll_s=self.options.settings.slurm.poll_s,
                 active=active,
             )
+        except SlurmAway as error:
+            raise ExecutionError(f"Slurm does not answer: {error}") from error
         except SlurmError as error:
             raise Refused(f"Slurm refuses: {error}") from error
 
     def _conclude_on_slurm(self, known: Mapping[str, Record]) -> None:
         """Take note that the jobs of a detached study have ended, where all its Trials have an outcome."""
+        from ablate.execution.scheduler import ExecutionError
+
         runs = self.options.home / "runs" / self.study.slug
         if self.options.executor == SLURM and any(runs.glob("*/submissions/*")):
             # A failure that stands must not be taken for a Trial that somebody has yet to submit.
             finished = [t for t in self.study.all_trials if t.id in known and known[t.id].status == "finished"]
-            self._on_slurm(finished, known, set(), None)
+            with contextlib.suppress(ExecutionError, Refused):  # Slurm is away: the next run takes note
+                self._on_slurm(finished, known, set(), None)
 
     def _submitter(self, known: Mapping[str, Record], jobs_deliver: WorkerDelivery | None) -> Submitter:
         from ablate.execution.cluster.queue import job_name

@@ -66,7 +66,7 @@ def test_preempted_jobs_make_room_and_go_on(slurm, lab, partition, user_signal):
     assert counts == (2, 0, 0), said
     check_finished_once(lab, steps=14, seeds=(0,))
     assert all(begun_at(lab, shade)[-1] >= 1 for shade in ("red", "blue"))
-    assert lab.jobs_submitted() == 2
+    assert lab.jobs_submitted() == (4 if partition == "preemptc" else 2)
 
 
 @pytest.mark.slow
@@ -116,7 +116,6 @@ def test_jobs_that_wait_are_cancelled(slurm, lab, all_of_them):
     assert said.count("ended without the result of a Trial: cancelled") == 4 - left
     assert lab.run()[0] == (4 - left, left, 0)
     check_finished_once(lab, steps=8)
-    assert lab.jobs_submitted() == 4
 
 
 @pytest.mark.slow

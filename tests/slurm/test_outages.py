@@ -28,6 +28,18 @@ def test_a_queue_that_is_not_told_for_a_while_is_no_end(slurm, lab, said_so):
 
 
 @pytest.mark.slow
+def test_a_study_that_is_done_needs_no_slurm_for_its_report(slurm, lab):
+    """Trained by jobs that nobody watched; where Slurm does not answer, one that is not done says so, with code 1."""
+    lab = lab(steps=2, sleep=0.05)
+    lab.run("--detach", "--seeds", 1)
+    lab.until_finished(2)
+    away = lab.fake("squeue", f"echo 'squeue: error: {AWAY}' >&2; exit 1")
+    assert f"Slurm does not answer: {AWAY}" in lab.run(code=1, PATH=away)[1]
+    assert lab.run("--seeds", 1, PATH=away)[0] == (0, 2, 0)
+    assert list((lab.root / "reports").rglob("report.md"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["restarted", "stopped"])
 def test_a_controller_that_goes_and_comes_back_costs_nothing(slurm, lab, how):
     """slurmctld is killed and started again, or hangs, while jobs run and end: the driver says so, and waits."""

@@ -17,8 +17,8 @@ def states(lab, **environment):
     return {(trial["variant"], trial["seed"]): trial["state"] for trial in document["trials"]}, document
 
 
-def test_status_is_right_while_jobs_wait_run_and_have_ended(slurm, lab):
-    """Waiting with Slurm's reason, running with job, node and step, finished; unknown where Slurm is silent."""
+def test_status_is_right_while_jobs_wait_and_run(slurm, lab):
+    """Waiting with Slurm's reason, running with job, node and step; unknown where Slurm is silent."""
     lab = lab(steps=60, sleep=0.5, more="parallel = 2")
     lab.run("--detach")
     lab.until_step(2, trials=2)
@@ -68,6 +68,7 @@ def test_cancelled_trials_are_no_failures_and_the_next_run_goes_on_with_them(slu
     reached = {record.trial_id: len(record.history) for record in lab.records().values()}
     assert "4 jobs are with Slurm" in lab.run("--detach")[1]
     lab.until_finished()
+    assert set(states(lab)[0].values()) == {"finished"}
     check_finished_once(lab, steps=30)
     resumed = [int(line.split()[2]) for line in lab.lines(containing=" begin ")]
     assert sorted(resumed) == [0, 0, 0, 0, *sorted(reached.values())]

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ablate.execution.cluster.ranks import Ranks
 from ablate.execution.cluster.snapshot import enter_snapshot
-from ablate.execution.cluster.submit import AGAIN, kills_file, load_pack, pack_file
+from ablate.execution.cluster.submit import AGAIN, AGAIN_IF_IT_RUNS, kills_file, load_pack, pack_file
 from ablate.execution.executors.local import last_lines
 from ablate.execution.pack import Pack, PackSummary
 from ablate.execution.run_folder import RunFolder
@@ -54,7 +54,7 @@ def main(run: Path, key: str) -> int:
 
 
 def run_job(pack: Pack) -> int:
-    """Train a Pack as one of the job's processes; the exit status: 0, or `AGAIN` where it wants to be started again."""
+    """Train a Pack as one of the job's processes; the exit status: not 0 where it wants to be started again."""
     print(f"{BEGINS} {platform.node()}", file=sys.stderr, flush=True)  # noqa: T201 - a mark in the log
     watch = StopWatch(pack.stop_file, pack.driver_lock)
     with watch.watching_signals(), Ranks.described(pack, watch) as ranks:
@@ -69,8 +69,10 @@ def run_job(pack: Pack) -> int:
         with heartbeat(pack.status_file), delivering(pack, watch) as watch_over:
             around.watch_over = watch_over
             summary = train_pack(pack, watch, around)
-    # SIGUSR2 comes before the time limit and, where the cluster is so minded, before preemption. SIGTERM comes with
-    # `scancel`, too: whether there will be another start is then for Slurm to say.
+    # SIGUSR2 comes before the time limit and, where the cluster is so minded, before preemption. SIGTERM comes at the
+    # beginning of a grace time, and with `scancel`, too.
+    if summary.stopped == "SIGTERM":
+        return AGAIN_IF_IT_RUNS
     return AGAIN if summary.stopped == "SIGUSR2" and _got_further(pack, summary, began) else 0
 
 

@@ -21,6 +21,8 @@ _AT_ONCE = 500
 _FIELDS = "%i|%T|%N|%L|%k|%r"
 #: The word of a batch step or a process's step that was killed for its memory.
 OUT_OF_MEMORY = "OUT_OF_MEMORY"
+#: What they say where the controller does not answer.
+_OUTAGE = ("timed out", "Unable to contact", "Zero Bytes", "Unexpected message")
 UNKNOWN_ARRAY_SIZE = 1001
 """Slurm's default of MaxArraySize."""
 _LONGEST_NAME = 60
@@ -29,6 +31,10 @@ _LONGEST_NAME = 60
 
 class SlurmError(RuntimeError):
     """A command of Slurm's failed; the message is its own words."""
+
+
+class SlurmAway(SlurmError):  # noqa: N818 - as the message says it
+    """Slurm did not answer, which is nobody's mistake; a request may have reached it all the same."""
 
 
 @dataclass(frozen=True)
@@ -158,10 +164,16 @@ def slurm(*command: str) -> str:
     except FileNotFoundError as error:
         raise SlurmError(f"{command[0]} is not installed here: is this a login node of a Slurm cluster?") from error
     except subprocess.TimeoutExpired as error:
-        raise SlurmError(f"{command[0]} has not answered for {TIMEOUT_S:g} s") from error
+        raise SlurmAway(f"{command[0]} has not answered for {TIMEOUT_S:g} s") from error
     if answer.returncode != 0:
-        raise SlurmError(own_words(answer.stderr) or f"{command[0]} failed with status {answer.returncode}")
+        words = own_words(answer.stderr) or f"{command[0]} failed with status {answer.returncode}"
+        raise SlurmAway(words) if is_outage(words) else SlurmError(words)
     return answer.stdout
+
+
+def is_outage(words: str) -> bool:
+    """Whether a command of Slurm's speaks of a connection that failed or broke."""
+    return any(trouble in words for trouble in _OUTAGE)
 
 
 def _environment() -> dict[str, str]:

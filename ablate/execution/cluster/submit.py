@@ -19,7 +19,7 @@ from pathlib import Path
 import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-from ablate.execution.cluster.queue import SlurmError, own_words, slurm
+from ablate.execution.cluster.queue import SlurmAway, SlurmError, is_outage, own_words, slurm
 from ablate.execution.cluster.submission import Submission, new_key, pack_folder
 from ablate.execution.executors.local import THREAD_VARIABLES
 from ablate.execution.pack import Pack
@@ -29,10 +29,11 @@ from ablate.tracking.mlflow_client import own_settings
 
 #: Exit status of a worker that was told in time to make room: its job is to be started again.
 AGAIN = 85
+#: Exit status of a worker that was told to end and has not done its work: its job is to be started again, unless that
+#: is Slurm's affair, or nobody's.
+AGAIN_IF_IT_RUNS = 86
 _KILLS = "kills"
 _NEVER = "Requested node configuration is not available"
-#: Words of `sbatch` about a connection that broke, maybe after Slurm had taken the jobs.
-_UNCLEAR = ("timed out", "Unable to contact", "Zero Bytes", "Unexpected message")
 #: What a job that was submitted from within another one must not inherit.
 _LEAKING = ("SLURM_", "SBATCH_", "SRUN_", "SUBMITIT_", "PMI_", "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_")
 _KEPT = ("SLURM_CONF",)
@@ -81,7 +82,7 @@ def submit(
                 script.unlink()
             raise SlurmError(words) from error
         unclear = "whether Slurm has the jobs all the same is seen by whoever asks next"
-        raise SlurmError(f"{words or 'sbatch ended without a word'}; {unclear}") from error
+        raise SlurmAway(f"{words or 'sbatch ended without a word'}; {unclear}") from error
     return submission.begun_as(array)
 
 
@@ -171,16 +172,19 @@ def _teardown(requeues: int, run: Path) -> list[str]:
 
     SIGTERM is no exception: with it `srun` ends the other processes of a job one of which was killed, and they may
     still be on their way up. Whether it came from `scancel` is for Slurm to say: then the job is not RUNNING any more.
+    One that is about to be preempted is, and where it has ended within its grace time Slurm forgets it.
     A kill is noted, so that the next start can tell it from an accident of the cluster, which ends this script as well.
     """
     job = '"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"'
-    killed = f'[ "$status" -gt 128 ] && [ "$(squeue -h -j {job} -o %T)" = RUNNING ]'
+    runs = f'[ "$(squeue -h -j {job} -o %T)" = RUNNING ]'
     kills = shlex.quote(str(run / _KILLS))
-    left = f'[ "$(wc -l < {kills}/{job})" -le {requeues} ]'
+    asked = f'[ "$status" -eq {AGAIN} ]'
+    told = f'[ "$status" -eq {AGAIN_IF_IT_RUNS} ]'
+    killed = f'[ "$status" -gt 128 ] && [ "$(wc -l < {kills}/{job})" -le {requeues} ]'
     return [
         "status=$?",
         f'if [ "$status" -gt 128 ]; then mkdir -p {kills} && echo "$status" >> {kills}/{job}; fi',
-        f'if [ "$status" -eq {AGAIN} ] || {{ {killed} && {left}; }}; then scontrol requeue {job}; fi',
+        f"if {asked} || {{ {{ {told} || {{ {killed}; }}; }} && {runs}; }}; then scontrol requeue {job}; fi",
         "exit $status",
     ]
 
@@ -208,4 +212,4 @@ def _is_refusal(error: Exception) -> bool:
     """Whether `sbatch` has said no; otherwise Slurm may have taken the jobs."""
     ended = error.__cause__
     said_no = isinstance(ended, subprocess.CalledProcessError) and ended.returncode > 0
-    return said_no and not any(trouble in str(error) for trouble in _UNCLEAR)
+    return said_no and not is_outage(str(error))

@@ -11,7 +11,7 @@ import pytest
 
 from ablate.execution.cluster import job as job_module
 from ablate.execution.cluster.job import MAX_DEATHS, _InJob, heartbeat, last_words_of_last_start, run_job
-from ablate.execution.cluster.submit import AGAIN, kills_file
+from ablate.execution.cluster.submit import AGAIN, AGAIN_IF_IT_RUNS, kills_file
 from ablate.execution.run_folder import RunFolder
 from ablate.execution.status import JobStatus, read_status, write_status
 
@@ -148,9 +148,9 @@ def test_a_job_trains_its_pack_and_ends_well(workplace, pack, capfd):
     assert capfd.readouterr().err.startswith(BEGINS)
 
 
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGUSR2, AGAIN), (signal.SIGTERM, 0)])
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGUSR2, AGAIN), (signal.SIGTERM, AGAIN_IF_IT_RUNS)])
 def test_a_job_that_is_told_to_make_room_says_whether_it_wants_to_come_back(workplace, signum, status):
-    """The time limit's signal ends it with the status that requeues it, SIGTERM with 0: then Slurm decides."""
+    """The time limit's signal ends it with the status that requeues it, SIGTERM with one that leaves it to Slurm."""
     trial = workplace.trial("a", steps=1000, sleep=0.01)
     run = RunFolder(workplace.root / "run")
     made = replace(workplace.pack([trial], run=run.path, attached=False), job="7_0")

@@ -13,7 +13,7 @@ import pytest
 from ablate.execution.cluster import submit as submitting
 from ablate.execution.cluster.queue import SlurmError
 from ablate.execution.cluster.submission import submissions
-from ablate.execution.cluster.submit import AGAIN, check_request, load_pack, pack_file, submit
+from ablate.execution.cluster.submit import AGAIN, AGAIN_IF_IT_RUNS, check_request, load_pack, pack_file, submit
 from ablate.execution.executors.local import THREAD_VARIABLES
 from ablate.execution.pack import Pack
 from ablate.execution.resources import Resources
@@ -147,6 +147,8 @@ REQUEUED, LEFT = True, False
         *[(status, None, "COMPLETING", LEFT) for status in (137, 143)],  # Slurm is ending it: scancel, or preemption
         *[(status, None, "", LEFT) for status in (137, 143)],
         (AGAIN, None, "COMPLETING", REQUEUED),
+        *[(AGAIN_IF_IT_RUNS, kills, "RUNNING", REQUEUED) for kills in (None, 1000)],  # its grace time has begun
+        *[(AGAIN_IF_IT_RUNS, None, state, LEFT) for state in ("COMPLETING", "PENDING", "")],
         (AGAIN, 3, "RUNNING", REQUEUED),  # a checkpoint was written: every such start gets further
         (AGAIN, 1000, "RUNNING", REQUEUED),
         (137, 1000, "RUNNING", LEFT),
