@@ -22,7 +22,11 @@ def begun(lab):
     return len(lab.lines(containing=" begin 0 "))
 
 
-@pytest.mark.parametrize("sbatch", [KILLED_BEFORE, KILLED_AFTER], ids=["before sbatch answers", "before it is noted"])
+@pytest.mark.parametrize(
+    "sbatch",
+    [KILLED_BEFORE, pytest.param(KILLED_AFTER, marks=pytest.mark.slow)],
+    ids=["before sbatch answers", "before it is noted"],
+)
 def test_what_a_killed_driver_was_submitting_is_not_submitted_again(slurm, lab, sbatch):
     """SIGKILL around `sbatch`, and the same command while that is still at work: it attaches to those very jobs."""
     lab = lab(steps=20, sleep=0.4)
@@ -46,6 +50,7 @@ def test_what_slurm_never_heard_of_is_submitted_by_the_next_driver(slurm, lab):
     check_finished_once(lab, steps=2)
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_while_jobs_run_is_succeeded(slurm, lab):
     """SIGKILL in the middle, then the same command: it finds the jobs where they are, and submits nothing."""
     lab = lab(steps=30, sleep=0.3)

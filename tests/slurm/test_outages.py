@@ -12,7 +12,8 @@ AWAY = "slurm_load_jobs error: Unable to contact slurm controller (connect failu
 NO_ACCOUNTING = "Slurm accounting storage is disabled"
 
 
-@pytest.mark.parametrize("said_so", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["error", "none"])
+@pytest.mark.slow
+@pytest.mark.parametrize("said_so", [True, False], ids=["error", "none"])
 def test_a_queue_that_is_not_told_for_a_while_is_no_end(slurm, lab, said_so):
     """`squeue` fails, or lists nothing, just after `sbatch` and again later: nothing is submitted twice."""
     lab = lab(steps=20, sleep=0.4)

@@ -93,11 +93,11 @@ def test_files_of_the_users_shadow_no_module_in_jobs(slurm, lab):
     check_finished_once(lab, steps=2, seeds=(0,))
 
 
-@pytest.mark.parametrize("field", ["cpus=999", "nodes=64"])
+@pytest.mark.parametrize("field", ["cpus=999", pytest.param("nodes=64", marks=pytest.mark.slow)])
 def test_what_would_wait_for_ever_is_refused(slurm, lab, field):
     """More CPUs or nodes than there are: sbatch would take it, and it would never start."""
     lab = lab()
-    assert "Requested node configuration is not available" in lab.run("--slurm", field, code=1)[1]
+    assert "Requested node configuration is not available" in lab.run("--slurm", field, code=2)[1]
     assert lab.jobs_submitted() == 0
 
 

@@ -52,6 +52,7 @@ def test_logs_are_found_by_trial_and_by_job(slurm, lab):
         assert "ablate: this job begins on gpu" in said
 
 
+@pytest.mark.slow
 def test_cancelled_trials_are_no_failures_and_the_next_run_goes_on_with_them(slurm, lab):
     """One Variant's jobs, then all: they end with a checkpoint, and another run resumes from there at once."""
     lab = lab(steps=30, sleep=0.4)

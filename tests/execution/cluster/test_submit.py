@@ -106,24 +106,36 @@ def test_flags_say_what_was_asked(send, fake_slurm, run):
     assert found["error"] == f"{run.jobs}/%A_%a_0_log.err"
 
 
-def test_the_snapshot_s_code_comes_first(send, fake_slurm, tmp_path):
-    """PYTHONPATH is set before any command of the user's, which may then change it; one process has one job's cores."""
-    send(setup=["module load cuda", "echo 'two words'"])
-    script = script_of(fake_slurm)
-    setup = section(script, "setup")
-    assert setup[0].startswith("export PYTHONPATH=")
-    assert setup[-2:] == ["module load cuda", "echo 'two words'"]
-    shown = "\n".join([*setup[:-2], "printenv PYTHONPATH SRUN_CPUS_PER_TASK " + " ".join(THREAD_VARIABLES)])
+@pytest.mark.parametrize("users", [[], ["set -euo pipefail"], ["export PYTHONPATH=/lib"], ["export OMP_NUM_THREADS=3"]])
+def test_the_snapshot_s_code_comes_first(send, fake_slurm, tmp_path, users):
+    """Whatever the user's setup does: PYTHONPATH begins with the snapshot, and a line that fails ends no script."""
+    send(setup=users)
+    shown = "\n".join([*section(script_of(fake_slurm), "setup"), "false", "printenv PYTHONPATH OMP_NUM_THREADS"])
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": "/mine", "SLURM_CPUS_PER_TASK": "6"}
     told = subprocess.run(["bash", "-c", shown], env=environment, capture_output=True, text=True, check=True).stdout
-    first, *cores = told.splitlines()
-    assert first == f"{tmp_path / 'the code'}:{tmp_path / 'more'}:/mine"
-    assert cores == ["6"] * (1 + len(THREAD_VARIABLES))
-    without = subprocess.run(
-        ["bash", "-c", "\n".join(setup[:1]) + "\nprintenv PYTHONPATH"],
-        env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    assert without.strip() == f"{tmp_path / 'the code'}:{tmp_path / 'more'}"
+    after = "/lib" if "export PYTHONPATH=/lib" in users else "/mine"
+    threads = "3" if "export OMP_NUM_THREADS=3" in users else "6"
+    assert told.splitlines() == [f"{tmp_path / 'the code'}:{tmp_path / 'more'}:{after}", threads]
+
+
+@pytest.mark.parametrize(
+    ("given", "threads", "asked"),
+    [
+        ({"SLURM_CPUS_PER_TASK": "6", "SLURM_CPUS_ON_NODE": "24"}, "6", "6"),
+        ({"SLURM_CPUS_ON_NODE": "24", "SLURM_NTASKS_PER_NODE": "4"}, "6", ""),  # the cluster's own number for a GPU
+        ({"SLURM_CPUS_ON_NODE": "2", "SLURM_NTASKS_PER_NODE": "4"}, "1", ""),
+        ({}, "1", ""),
+    ],
+)
+def test_a_process_has_its_share_of_the_cores(send, fake_slurm, given, threads, asked):
+    """Threads by the number asked for, else an even share; srun is told a number only where there is one."""
+    send()
+    names = " ".join(THREAD_VARIABLES)
+    lines = [*section(script_of(fake_slurm), "setup"), f"printenv {names}", 'echo "${SRUN_CPUS_PER_TASK:-}"']
+    environment = {"PATH": os.environ["PATH"], **given}
+    command = ["bash", "-c", "\n".join(lines)]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert told.splitlines() == [threads] * len(THREAD_VARIABLES) + [asked]
 
 
 def test_a_dead_process_ends_all_of_its_trial(send, fake_slurm):
