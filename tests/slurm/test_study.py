@@ -85,7 +85,7 @@ def test_out_of_memory_is_told_and_not_tried_again(slurm, lab):
 def test_a_wrong_request_is_told_in_slurm_s_own_words(slurm, lab):
     """A partition that is not there, and more GPUs than a node has, end the command with sbatch's message."""
     lab = lab()
-    assert "invalid partition specified: nowhere" in lab.run("--slurm", "partition=nowhere", code=1)[1]
-    assert "Requested node configuration is not available" in lab.run("--slurm", "gpus=64", code=1)[1]
+    assert "invalid partition specified: nowhere" in lab.run("--slurm", "partition=nowhere", code=2)[1]
+    assert "Requested node configuration is not available" in lab.run("--slurm", "gpus=64", code=2)[1]
     assert lab.lines() == []
     assert slurm.run("squeue", "-h") == ""
