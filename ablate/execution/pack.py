@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ablate.execution.run_folder import RunFolder
 from ablate.execution.slots import Slot
 from ablate.study.study import Trial
 from ablate.tracking.record import Record
-from ablate.tracking.worker_delivery import WorkerDelivery
+
+if TYPE_CHECKING:  # what delivers imports much that a job without a tracking server does not need
+    from ablate.tracking.worker_delivery import WorkerDelivery
 
 
 @dataclass(frozen=True)

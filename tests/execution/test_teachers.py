@@ -47,7 +47,8 @@ def test_a_trial_begins_after_its_teacher_has_ended_and_learns_from_it(workplace
 def test_slots_train_what_is_free_while_a_teacher_trains(workplace, run):
     """Two slots: while one has the teacher, the other works through the Trials that need none, and then both teach."""
     free = [workplace.trial(f"free{i}", sleep=0.02) for i in range(3)]
-    taught = [workplace.trial(f"taught{i}", sleep=0.1, needs=["teacher"]) for i in range(4)]
+    # Long enough for a second process to begin before the first one has done them all.
+    taught = [workplace.trial(f"taught{i}", steps=15, sleep=0.1, needs=["teacher"]) for i in range(4)]
     summary = run([workplace.trial("teacher", steps=20, sleep=0.1), *taught, *free])
 
     assert len(summary.trained) == 8
