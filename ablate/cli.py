@@ -19,7 +19,7 @@ from rich.console import Console
 from ablate import __version__
 from ablate.cli_steering import cancel, logs, retry, status
 from ablate.cli_tools import attention, doctor, init, model, schema, ui
-from ablate.mistake import mistake
+from ablate.mistake import mistake, settings_or_mistake
 from ablate.options import (
     DEFAULT_HOME,
     DEFAULT_REPORTS,
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from ablate.execution.cluster.packing import Batch
     from ablate.gpu_cost import StudyCost
     from ablate.plan import Plan
-    from ablate.settings import Settings
     from ablate.settings_schema import TrialsPerGpu as TrialsOnGpu
 
 app = typer.Typer(
@@ -92,7 +91,7 @@ def run(
         slots,
         processes,
         trials_per_gpu=_per_gpu(trials_per_gpu),
-        settings=_settings(loaded, slurm),
+        settings=settings_or_mistake(loaded.path.parent, slurm),
         detach=detach,
         retry_failed=retry_failed,
         check=check,
@@ -229,20 +228,11 @@ def _load(
         mistake(str(error))
 
 
-def _settings(study: Study, overrides: list[str] | None) -> Settings:
-    from ablate.settings import load_settings
-
-    try:
-        return load_settings(study.path.parent, overrides or ())
-    except StudyError as error:
-        mistake(str(error))
-
-
 def _arrays(planned: Plan, overrides: list[str] | None) -> list[Batch]:
     from ablate.jobs_plan import planned_jobs
 
     try:
-        return planned_jobs(planned, _settings(planned.study, overrides))
+        return planned_jobs(planned, settings_or_mistake(planned.study.path.parent, overrides))
     except StudyError as error:
         mistake(str(error))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console, RenderableType
 
-from ablate.mistake import mistake
+from ablate.mistake import mistake, settings_or_mistake
 from ablate.options import (
     DEFAULT_HOME,
     DEFAULT_REPORTS,
@@ -224,16 +224,14 @@ def retry(
 ) -> None:
     """Train again what failed, diverged Trials included, and what was interrupted, cancelled or lost."""
     loaded = _load(study, profile, seeds, sets, home)
-    from ablate.settings import load_settings
     from ablate.standing import standing
     from ablate.steering import to_retry, variants_like, why_again, with_teachers
-    from ablate.study.errors import StudyError
 
     try:
         variants = variants_like(loaded, only or ())
-        settings = load_settings(loaded.path.parent, slurm or ())
-    except (ValueError, StudyError) as error:
+    except ValueError as error:
         mistake(str(error))
+    settings = settings_or_mistake(loaded.path.parent, slurm)
     now = standing(loaded, home)
     if now.slurm:
         mistake(f"Slurm does not answer, so that nobody knows what still runs: {now.slurm}")

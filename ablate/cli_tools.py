@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ablate.mistake import mistake
+from ablate.mistake import mistake, settings_or_mistake
 from ablate.options import DEFAULT_HOME, Home, ShowName, SlurmFields, Tracking
 
 
@@ -135,15 +135,10 @@ def doctor(
     from ablate.doctor.finding import Subject
     from ablate.doctor.rendering import as_json as plain
     from ablate.doctor.rendering import failed, render_findings
-    from ablate.settings import load_settings
-    from ablate.study.errors import StudyError
 
     if study is not None and not study.is_file():
         mistake(f"{study}: there is no such file")
-    try:
-        settings = load_settings(study.parent if study else None, slurm or ())
-    except StudyError as error:
-        mistake(str(error))
+    settings = settings_or_mistake(study.parent if study else None, slurm)
     with Console(stderr=True).status("examining this machine"):
         found = list(examine(Subject(home, settings, tracking_uri), deep=deep))
     if as_json:

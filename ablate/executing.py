@@ -134,10 +134,10 @@ class Execution:
 
     def _conclude_on_slurm(self, known: Mapping[str, Record]) -> None:
         """Take note that the jobs of a detached study have ended, where all its Trials have an outcome."""
+        from ablate.execution.cluster.submission import any_submitted
         from ablate.execution.scheduler import ExecutionError
 
-        runs = self.options.home / "runs" / self.study.slug
-        if self.options.executor == SLURM and any(runs.glob("*/submissions/*")):
+        if self.options.executor == SLURM and any_submitted(self.options.home, self.study.slug):
             # A failure that stands must not be taken for a Trial that somebody has yet to submit.
             finished = [t for t in self.study.all_trials if t.id in known and known[t.id].status == "finished"]
             with contextlib.suppress(ExecutionError, Refused):  # Slurm is away: the next run takes note
@@ -227,7 +227,9 @@ def check_executor(study: Study, options: RunOptions, console: Console) -> None:
         if options.settings.has_options:
             raise Refused("--slurm says what jobs on a cluster ask for: give --executor slurm, too")
         local_slots(options)
-        if any((options.home / "runs" / study.slug).glob("*/submissions/*")):
+        from ablate.execution.cluster.submission import any_submitted
+
+        if any_submitted(options.home, study.slug):
             _tell_of_jobs(study, options, console)
         return
     here = {"--slots": options.slots, "--processes": options.processes, "--trials-per-gpu": options.trials_per_gpu}

@@ -138,11 +138,6 @@ def cancel(job_ids: Sequence[str]) -> None:
         slurm("scancel", "--quiet", *part)
 
 
-def requeue(job_id: str) -> None:
-    """Start a job again from the beginning, with the same id. Raises `SlurmError`."""
-    slurm("scontrol", "requeue", job_id)
-
-
 def max_array_size() -> int:
     """One more than the highest index that an array may have on this cluster."""
     match = re.search(r"^MaxArraySize\s*=\s*(\d+)", slurm("scontrol", "show", "config"), re.MULTILINE)

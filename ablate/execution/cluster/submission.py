@@ -137,6 +137,11 @@ def new_key() -> str:
     return f"ablate-{uuid.uuid4().hex[:16]}"
 
 
+def any_submitted(home: Path, slug: str) -> bool:
+    """Whether anything of a study is on record, without reading it."""
+    return any((home / "runs" / slug).glob("*/submissions/*"))
+
+
 def submissions(home: Path, slug: str) -> list[Submission]:
     """All that is known of a study's submissions below ``home``, the oldest first.
 
