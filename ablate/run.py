@@ -132,13 +132,15 @@ def _report(
     Nothing is written as long as no Trial has an outcome, so that a report which came with a clone stays.
     """
     from ablate.reporting.comparison import aggregates
+    from ablate.reporting.kept import Kept
     from ablate.reporting.renderers import TerminalReport
     from ablate.reporting.report import write_report
 
     if not any(record.status in ("finished", "failed") for record in records.values()):
         console.print(Text(f"nothing of {study.slug} has been trained here yet: `ablate run {study.path}`"))
         return
-    report = write_report(study, records, _report_folder(study, options.reports))
+    kept = Kept(artifact=Spool(options.home).artifact)
+    report = write_report(study, records, _report_folder(study, options.reports), kept)
     reason = delivered.reason
     if not reason and not study.selection:  # the Store's summary is that of the whole study
         reason = delivery.summarise(aggregates(report.comparison), _top_level(report))

@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ablate.reporting.design_results import DesignResults, design_results
+from ablate.reporting.examples import Examples, examples_of
 from ablate.reporting.frame import FINAL, teacher_frame, trial_frame
+from ablate.reporting.judging import TEXTS, against_published, differences
+from ablate.reporting.kept import Kept
 from ablate.reporting.statistics import MeanInterval, PairedDifference
 from ablate.study.study import PublishedColumn, Study, Variant
 from ablate.tracking.record import Record
@@ -29,13 +33,17 @@ class Comparison:
     pairs: pd.DataFrame
     """One row per Variant and seed with a result on both sides: `variant`, `seed`, `difference`."""
     summary: pd.DataFrame
-    """One row per Variant, in the study's order: `variant`, `changes`, the columns of `MeanInterval` and
-    `PairedDifference`, `parameters`, `seconds`, and for each published column `published.<label>` and
-    `minus.<label>`, measured less published."""
+    """One row per Variant, in the study's order: `variant`, `changes`, the columns of `MeanInterval` and of
+    `judging.differences`, `parameters`, `flops` (of one image's forward pass), `seconds`, and for each published
+    column `published.<label>` and what `judging.against_published` adds."""
     failures: pd.DataFrame
     """Trials without a result, those with the same story in one row: `variant`, `seeds`, `status`, `cause`, `error`."""
     teachers: pd.DataFrame
     """`teacher_frame`: one row per teacher; they are no results of the study."""
+    designs: DesignResults
+    """What the designs say beside the comparison with the baseline."""
+    examples: Examples | None = None
+    """Outcomes by held-out image, where the Trials' files are here."""
 
     @property
     def metric_title(self) -> str:
@@ -44,22 +52,33 @@ class Comparison:
         return (metric.label or metric.name) + (f" ({metric.unit})" if metric.unit else "")
 
 
-def comparison(study: Study, records: Mapping[str, Record]) -> Comparison:
+def comparison(study: Study, records: Mapping[str, Record], kept: Kept = Kept()) -> Comparison:  # noqa: B008 - frozen
     """Compare every Variant of the study with its baseline on what is known so far."""
     trials = trial_frame(study, records)
-    paired = PairedDifference(study.baseline.name, study.metric.direction)
-    summary = MeanInterval()(trials).join(paired(trials)).reset_index()
+    return compare(study, trials, teacher_frame(study, records), kept)
+
+
+def compare(study: Study, trials: pd.DataFrame, teachers: pd.DataFrame, kept: Kept = Kept()) -> Comparison:  # noqa: B008
+    """The same from frames, wherever they come from: `trial_frame` and `teacher_frame`."""
+    examples = examples_of(study, trials, kept)
+    judged = differences(study, trials, examples)
+    summary = MeanInterval(1 - study.analysis.alpha)(trials).join(judged).reset_index()
     summary.insert(1, "changes", [describe(study, variant) for variant in study.variants])
     summary["pairs"] = summary["pairs"].fillna(0).astype(int)
-    for column in ("verdict", "reason"):
+    for column in ("verdict", "reason", *TEXTS):
         summary[column] = [text if isinstance(text, str) else "" for text in summary[column]]
     done = trials[trials["metric"].notna()]
-    summary["parameters"] = _mean_of(done, FINAL + PARAMETERS, summary)
+    costs = [kept.cost(variant.recipe) for variant in study.variants]
+    measured = pd.Series(_mean_of(done, FINAL + PARAMETERS, summary))
+    summary["parameters"] = measured.fillna(pd.Series([cost.parameters if cost else np.nan for cost in costs]))
+    summary["flops"] = [cost.flops if cost else np.nan for cost in costs]
     summary["seconds"] = _mean_of(done, "seconds", summary)
     for label, given in published_columns(study).items():
         summary[f"published.{label}"] = [given.values.get(name, np.nan) for name in summary["variant"]]
-        summary[f"minus.{label}"] = summary["mean"] - summary[f"published.{label}"]
-    return Comparison(study, trials, paired.pairs(trials), summary, _failures(trials), teacher_frame(study, records))
+    summary = summary.join(against_published(study, summary))
+    pairs = PairedDifference(study.baseline.name, study.metric.direction).pairs(trials)
+    designs = design_results(study, trials)
+    return Comparison(study, trials, pairs, summary, _failures(trials), teachers, designs, examples)
 
 
 def aggregates(compared: Comparison) -> dict[str, dict[str, float]]:

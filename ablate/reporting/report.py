@@ -16,6 +16,7 @@ from ablate.reporting import captions, escaping, html, latex, markdown, renderer
 from ablate.reporting.comparison import Comparison, comparison
 from ablate.reporting.figures.drawn import COLUMN, NAMES, draw_all
 from ablate.reporting.frame import history_frame
+from ablate.reporting.kept import Kept
 from ablate.reporting.tables import comparison_table, failures_table
 from ablate.study.study import Study
 from ablate.tracking.record import Record
@@ -47,13 +48,18 @@ class Report:
         return self.folder / "report.md"
 
 
-def write_report(study: Study, records: Mapping[str, Record], folder: Path) -> Report:
+def write_report(
+    study: Study,
+    records: Mapping[str, Record],
+    folder: Path,
+    kept: Kept = Kept(),  # noqa: B008 - frozen
+) -> Report:
     """Write the report of a study into `folder`, made if need be, and remove what an earlier one left over.
 
     Everything is written beside its place first and then moved there file by file, `report.html` last, so
     that no reader meets half a file. Other files in the folder are left alone. Raises OSError.
     """
-    compared = comparison(study, records)
+    compared = comparison(study, records, kept)
     contents = _contents(compared, records)
     folder.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".report-", dir=folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
+import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,8 +19,8 @@ from ablate.study.document import Document, parse_setting, read_document
 from ablate.study.errors import Problem, StudyError
 from ablate.study.published import published_columns
 from ablate.study.resolve import Scope, resolve_factors, resolve_teachers
-from ablate.study.spec import ProfileSpec, Seeds, StudyFile
-from ablate.study.study import VISION, Metric, Study, Variant
+from ablate.study.spec import ProfileSpec, Seeds, SequentialSeeds, StudyFile
+from ablate.study.study import VISION, Analysis, Growth, Metric, Sequential, Study, Variant
 from ablate.study.teachers import Teachers
 from ablate.study.trials import Trials
 from ablate.study.variants import resolve_variants
@@ -34,13 +35,15 @@ def load_study(
     seeds: int | None = None,
     sets: Sequence[str] = (),
     cache: Path | None = None,
+    growth: Growth = Growth(),  # noqa: B008 - frozen
 ) -> Study:
     """Read, check and resolve a study.
 
     ``only`` selects Variants by patterns on their names (the baseline always stays), ``seeds`` takes the first
     so many seeds (more than the study asks for, where it gives a number and not a list), ``sets`` are
     ``field=value`` overrides of the base for a quick try, and published numbers then hold no longer. ``cache``
-    is where fingerprints of data folders are kept. The study's folder is put at the end of `sys.path`, where a
+    is where fingerprints of data folders are kept. ``growth`` is what results have added to a study that grows by
+    them, and the Study's `regrow` loads it again with more. The study's folder is put at the end of `sys.path`, where a
     trainable or a part of the user's own is found and shadows no other module. Raises `StudyError`
     with every mistake's place.
     """
@@ -55,6 +58,11 @@ def load_study(
     variants = resolve_variants(scope, factors, base, specs)
     metric, trainable = spec.metric, spec.trainable or VISION
     trials = Trials(trainable, revision, cache)
+    sequential = _sequential(scope, seeds)
+
+    def regrow(grown: Growth) -> Study:
+        return load_study(path, profile, only=only, seeds=seeds, sets=sets, cache=cache, growth=grown)
+
     study = Study(
         name=spec.study,
         profile=scope.profile_name,
@@ -72,6 +80,10 @@ def load_study(
         published=() if sets else published_columns(scope, variants),
         citation=spec.citation.strip(),
         selection=_selection(only, seeds, sets),
+        analysis=_analysis(scope),
+        sequential=sequential,
+        growth=growth,
+        regrow=regrow if sequential is not None else None,
         header={"command": spec.command.strip(), "cost": spec.cost.strip(), "profile": scope.profile.note.strip()},
     )
     return _with_trials(study, Teachers(scope, specs, base, trials), trials)
@@ -120,6 +132,8 @@ def _seeds(scope: Scope, count: int | None) -> tuple[int, ...]:
     seeds: Seeds = scope.profile.seeds if scope.profile.seeds is not None else scope.spec.seeds
     if count is not None and count < 1:
         raise StudyError(Problem(f"--seeds {count}: there must be at least one seed"))
+    if isinstance(seeds, SequentialSeeds):
+        return tuple(range(count or seeds.max))
     if isinstance(seeds, int):
         return tuple(range(count or seeds))
     for index, seed in enumerate(seeds):
@@ -129,6 +143,17 @@ def _seeds(scope: Scope, count: int | None) -> tuple[int, ...]:
     if count is not None and count > len(seeds):
         raise StudyError(Problem(f"--seeds {count}: the study lists {len(seeds)} seeds; allowed: 1 to {len(seeds)}"))
     return tuple(seeds[:count])
+
+
+def _sequential(scope: Scope, count: int | None) -> Sequential | None:
+    """How seeds are added by results; ``--seeds`` fixes their number."""
+    seeds = scope.profile.seeds if scope.profile.seeds is not None else scope.spec.seeds
+    return Sequential(seeds.min, seeds.max) if isinstance(seeds, SequentialSeeds) and count is None else None
+
+
+def _analysis(scope: Scope) -> Analysis:
+    spec = scope.profile.analysis or scope.spec.analysis
+    return Analysis(spec.margin, spec.alpha, spec.over, dict(spec.tuned))
 
 
 def _only(variants: tuple[Variant, ...], patterns: Sequence[str]) -> tuple[Variant, ...]:
@@ -165,14 +190,22 @@ def _revision(scope: Scope) -> str | None:
 def _with_trials(study: Study, teachers: Teachers, trials: Trials) -> Study:
     """The study with its Trials, and with those of its teachers that they learn from."""
     variants = tuple(teachers.taught(variant) for variant in study.variants)
-    own = [trials.of(variant, study.seeds) for variant in variants]
-    chosen = tuple(trial for of_one_seed in zip(*own, strict=True) for trial in of_one_seed)
+    own = [trials.of(variant, study.seeds[: _seeds_by_now(study, variant)]) for variant in variants]
+    chosen = tuple(t for of_one_seed in itertools.zip_longest(*own) for t in of_one_seed if t is not None)
     needed = teachers.needed(chosen)
+    seeds = {trial.seed for trial in chosen}
     return replace(
         study,
+        seeds=tuple(seed for seed in study.seeds if seed in seeds),
         variants=variants,
         trials=chosen,
         teachers=tuple(trial for _, trial in needed),
         teacher_variants=tuple(variant for variant, _ in needed),
         absent=trials.absent([*(trial for _, trial in needed), *chosen]),
     )
+
+
+def _seeds_by_now(study: Study, variant: Variant) -> int:
+    if study.sequential is None:
+        return len(study.seeds)
+    return study.growth.seeds.get(variant.name, study.sequential.least)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ablate.recipe import Section
 
@@ -17,7 +17,30 @@ LevelName = Name | int | float
 #: `{model.position: learned}`: fields of the Recipe, dotted or nested, and their values.
 Overrides = dict[str, Any]
 DesignName = Literal["one_at_a_time", "factorial", "listed"]
-Seeds = Annotated[int, Field(gt=0, le=10_000)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
+class SequentialSeeds(Section):
+    """Seeds that are added, one at a time, only where a verdict is still open."""
+
+    min: Annotated[int, Field(ge=2, le=10_000)]
+    """Seeds that every Variant has."""
+    max: Annotated[int, Field(ge=2, le=10_000)]
+    """Seeds that none has more than."""
+    stop: Literal["decided"] = "decided"
+    """When no more are added: once the Variant has a verdict that this way of stopping allows."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.max <= self.min:
+            raise ValueError(f"max must be more than min, which is {self.min}")
+        return self
+
+
+Seeds = (
+    Annotated[int, Field(gt=0, le=10_000)]
+    | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    | SequentialSeeds
+)
 
 
 class MetricSpec(Section):
@@ -97,6 +120,19 @@ class PublishedSpec(Section):
     """Variant name -> the file's `variant`."""
 
 
+class AnalysisSpec(Section):
+    """How results are judged."""
+
+    margin: Annotated[float, Field(gt=0)] | None = None
+    """In the metric's unit: differences smaller than this do not matter. With one, a verdict can be "no difference"."""
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """The rate of wrong verdicts over all comparisons of the study; intervals are of 1 - alpha."""
+    over: Literal["seeds", "seeds_and_images"] = "seeds"
+    """What verdicts speak of: other seeds on the same held-out images, or other seeds and other images."""
+    tuned: dict[str, Annotated[int, Field(ge=0)] | Literal[True]] = {}
+    """Variant -> how many settings were tried for it, true where nobody counted. The table says where it is unequal."""
+
+
 class ProfileSpec(Section):
     """The same study at another scale."""
 
@@ -112,6 +148,8 @@ class ProfileSpec(Section):
     """Teachers that are replaced or added; null takes one out."""
     seeds: Seeds | None = None
     """Seeds at this profile."""
+    analysis: AnalysisSpec | None = None
+    """How results are judged at this profile, in place of the study's own."""
     published: list[PublishedColumnSpec] = []
     """Columns of published numbers that hold at this profile, and at no other."""
 
@@ -142,7 +180,12 @@ class StudyFile(Section):
     metric: MetricSpec
     """What is compared."""
     seeds: Seeds
-    """How many seeds, or which."""
+    """How many seeds, or which; or `{min: 3, max: 12, stop: decided}`."""
+    analysis: AnalysisSpec = AnalysisSpec()
+    """How results are judged."""
+    match_parameters: str | None = None
+    """A field of the Recipe, such as `model.dim`: each Variant with more or fewer parameters than the baseline gets a
+    twin, `NAME@matched`, in which this field is adjusted until it has as many."""
     base: Annotated[dict[str, Any], Field(min_length=1)]
     """The Recipe of the baseline."""
     factors: dict[Name, FactorSpec] = {}

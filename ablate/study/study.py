@@ -7,7 +7,7 @@ are carried here in their resolved form, as nested dicts of JSON types.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +53,10 @@ class Variant:
     changes: Mapping[str, tuple[Any, Any]]
     """Dotted field -> (value in the baseline, value here), for every field that differs."""
     note: str = ""
+    also: tuple[str, ...] = ()
+    """Other names of the same Recipe in this study: what the design or a list asked for a second time."""
+    control_of: str = ""
+    """Of a matched-capacity control: the Variant whose twin it is."""
 
     @property
     def is_baseline(self) -> bool:
@@ -100,6 +104,64 @@ class PublishedColumn:
 
 
 @dataclass(frozen=True)
+class Analysis:
+    """How a study's results are judged."""
+
+    margin: float | None = None
+    """In the metric's unit: differences smaller than this do not matter; None where the study names none."""
+    alpha: float = 0.05
+    """The rate of wrong verdicts, over all comparisons of the study; intervals are of 1 - alpha."""
+    over: Literal["seeds", "seeds_and_images"] = "seeds"
+    """What verdicts speak of: other seeds on the same held-out images, or other seeds and other images."""
+    tuned: Mapping[str, int | bool] = field(default_factory=dict)
+    """Variant -> how many settings were tried for it, True where nobody counted; empty where nothing is said."""
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """Seeds that are added only where a verdict is still open: each Variant has from ``least`` to ``most``."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What the results so far have added to a study that grows by its results."""
+
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    """Variant name -> how many seeds it has by now; `Sequential.least` where it is not named."""
+    rungs: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Place of a greedy ladder in the study's designs -> the steps chosen so far, as the study writes them."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One design of a study's union: Variants whose results are read together."""
+
+    design: str
+    """`one_at_a_time`, `ladder`, `factorial`, `fractional`, `pairs` or `listed`."""
+    variants: tuple[str, ...]
+    """Names, in the design's order: of a ladder from its foot upwards."""
+    factors: tuple[str, ...]
+    """The Factors that it varies."""
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Factor -> the Levels that it takes here, the reference first."""
+    steps: tuple[str, ...] = ()
+    """Of a ladder: what each rung after the foot adds, or takes back: one fewer than `variants`."""
+    backward: bool = False
+    """Of a ladder: it begins with every change made, and takes back one after the other."""
+    greedy: bool = False
+    """Of a ladder: each rung was chosen by the results, among ``tried``."""
+    tried: tuple[str, ...] = ()
+    """Of a greedy ladder: all Variants that were candidates for a rung."""
+    resolution: int = 0
+    """Of a fractional design: the length of its shortest alias, less one effect; 0 otherwise."""
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of a fractional design: effect (`a`, `a:b`) -> the effects of up to two Factors that it cannot be told from."""
+
+
+@dataclass(frozen=True)
 class Study:
     """A study at one profile, ready to plan and run."""
 
@@ -118,7 +180,8 @@ class Study:
     """The baseline first, then in the study's order; after `--only` the selected ones."""
     seeds: tuple[int, ...]
     trials: tuple[Trial, ...]
-    """Variants x seeds, seeds outermost, so that early results cover all Variants. Two Variants that are judged
+    """Variants x seeds, seeds outermost, so that early results cover all Variants; where seeds are added by results, a
+    Variant has the first so many of `seeds`. Two Variants that are judged
     differently and trained alike have Trials of one id."""
     data_fingerprint: str
     """Digest of the data that the Trials read; empty for a user's own Trainable."""
@@ -135,6 +198,15 @@ class Study:
     """What the teachers are, in the form of Variants: named as their Trials' `variant`."""
     absent: tuple[str, ...] = ()
     """Weights of teachers, as the study names them (`file:PATH`), that are not on this machine."""
+    analysis: Analysis = Analysis()
+    blocks: tuple[Block, ...] = ()
+    """The designs, each with its Variants; a Variant may be in several."""
+    sequential: Sequential | None = None
+    """How seeds are added where a verdict is open; None where their number is fixed."""
+    growth: Growth = Growth()
+    """What results have added so far."""
+    regrow: Callable[[Growth], Study] | None = field(default=None, compare=False, repr=False)
+    """The same study with another growth; None where it does not grow."""
 
     @property
     def baseline(self) -> Variant:
