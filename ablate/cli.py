@@ -1,6 +1,6 @@
 """The command line: verbs and arguments. What they do is in `run`, `plan` and the packages below.
 
-The verbs of a study stand here, those beside one in `cli_tools`.
+The verbs of a study stand here but for `report`, which is in `cli_report`; those beside one are in `cli_tools`.
 
 Exit codes: 0 all is well, 1 a Trial failed or the run was stopped, 2 a mistake of the user's.
 """
@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from ablate import __version__
+from ablate.cli_report import report
 from ablate.cli_steering import cancel, logs, retry, status
 from ablate.cli_tools import attention, doctor, init, model, schema, ui
 from ablate.mistake import mistake, settings_or_mistake
@@ -100,23 +101,7 @@ def run(
     raise typer.Exit(run_study(loaded, options))
 
 
-@app.command()
-def report(
-    study: StudyPath,
-    profile: Profile = None,
-    only: Only = None,
-    seeds: Seeds = None,
-    sets: Sets = None,
-    home: Home = DEFAULT_HOME,
-    reports: Reports = DEFAULT_REPORTS,
-    tracking_uri: Tracking = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the last line only.")] = False,
-) -> None:
-    """Rebuild the report, and deliver to MLflow what it lacks. Trains nothing."""
-    loaded = _load(study, profile, only, seeds, sets, home)
-    from ablate.run import RunOptions, report_study
-
-    raise typer.Exit(report_study(loaded, RunOptions(home, reports, tracking_uri, quiet=quiet)))
+app.command()(report)
 
 
 @app.command()
@@ -219,11 +204,10 @@ def _options(
 def _load(
     path: Path, profile: str | None, only: list[str] | None, seeds: int | None, sets: list[str] | None, home: Path
 ) -> Study:
-    from ablate.study.load import load_study
+    from ablate.loading import load
 
-    cache = home / "fingerprints.json"
     try:
-        return load_study(path, profile, only=only or (), seeds=seeds, sets=sets or (), cache=cache)
+        return load(path, home, profile, only=only, seeds=seeds, sets=sets)
     except StudyError as error:
         mistake(str(error))
 

@@ -263,18 +263,24 @@ def _load(
     path: Path, profile: str | None, seeds: int | None, sets: list[str] | None, home: Path, *, ids: bool = True
 ) -> Study:
     """The whole study, read without writing anything; a mistake where ``ids`` are needed that cannot be known here."""
+    from ablate.loading import load
     from ablate.study.errors import StudyError
     from ablate.study.fingerprint import ABSENT
-    from ablate.study.load import load_study
 
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "fingerprints.json"
         with contextlib.suppress(OSError):  # what is remembered of data is read, and what is new forgotten
             shutil.copyfile(home / cache.name, cache)
         try:
-            study = load_study(path, profile, seeds=seeds, sets=sets or (), cache=cache)
+            study = load(path, home, profile, seeds=seeds, sets=sets, cache=cache, writes=False)
         except StudyError as error:
             mistake(str(error))
+    if study.regrow is not None:
+        from ablate.growth import as_far_as_known
+        from ablate.tracking.spool import Spool
+
+        spool = Spool(home)
+        study, _ = as_far_as_known(study, lambda now: spool.records(trial.id for trial in now.all_trials))
     if ids and ABSENT in (study.data_fingerprint, *(ABSENT for _ in study.absent)):
         mistake(f"{path}: its data or its teacher's weights are not on this machine, and a Trial's id depends on them")
     return study

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from rich.console import Group, RenderableType
@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ablate.estimate import Estimate, estimate
+from ablate.power import StudyPower, study_power
+from ablate.study.designs import variant_name
 from ablate.study.fingerprint import ABSENT
 from ablate.study.overrides import flatten
 from ablate.study.study import Study, Trial, Variant
@@ -32,6 +34,9 @@ class Plan:
 
     left: tuple[Trial, ...]
     """Trials that a run would train."""
+
+    power: StudyPower | None = None
+    """What the study's seeds can see; None where too little has finished to tell."""
 
     def seconds_left(self) -> float | None:
         """Wall time of a run, s, with the Trials shared out evenly over the slots."""
@@ -62,6 +67,7 @@ class Plan:
                 for teacher, trial in zip(study.teacher_variants, study.teachers, strict=True)
             ],
             "trials": [self._trial(trial) for trial in study.trials],
+            "power": asdict(self.power) if self.power else None,
             "estimate": {"seconds": self.seconds_left(), "slots": self.slots, "basis": self.estimate.basis},
         }
 
@@ -84,7 +90,7 @@ def make_plan(study: Study, records: Mapping[str, Record], finished: list[Record
     """Compare a study with what is known of its Trials; ``finished`` are Trials to estimate from."""
     states: dict[str, State] = {t.id: records[t.id].status if t.id in records else "new" for t in study.all_trials}
     left = tuple(to_train(study, records, retry_diverged=False))
-    return Plan(study, states, estimate(study, finished), slots, left)
+    return Plan(study, states, estimate(study, finished), slots, left, study_power(study, records))
 
 
 def to_train(
@@ -146,6 +152,7 @@ def _summary(plan: Plan) -> list[str]:
     study, count = plan.study, len(plan.left)
     finished = sum(state == "finished" for state in plan.states.values())
     lines = [f"{_product(study)}: {finished} finished, {count} to train"]
+    lines += [f"{name} is also {also}: their Recipes are one" for name, also in _merged(study)]
     if study.data_fingerprint == ABSENT:
         source = study.baseline.recipe["data"]["source"]
         lines.append(f"the data ({source}) is not on this machine: this study can be planned here, not run")
@@ -158,7 +165,16 @@ def _summary(plan: Plan) -> list[str]:
         lines.append(f"about {duration(left)} on {plan.slots} slots, estimated from {plan.estimate.basis}")
     elif count:
         lines.append(f"time unknown; an estimate would rest on {plan.estimate.basis}")
-    return lines
+    return [*lines, *(plan.power.lines() if plan.power else [])]
+
+
+def _merged(study: Study) -> list[tuple[str, str]]:
+    """Variants that the study asks for twice, with their other names; what a design calls a listed one is none."""
+    found = []
+    for variant in study.variants:
+        others = [name for name in variant.also if name != variant_name(variant.levels, study.factors)]
+        found += [(variant.name, ", ".join(others))] if others else []
+    return found
 
 
 def _product(study: Study) -> str:
@@ -167,7 +183,11 @@ def _product(study: Study) -> str:
     number = f"{own} Trials" if own == len(study.trials) else f"{len(study.trials)} results from {own} Trials"
     extra = len(study.all_trials) - own
     teachers = f", and {extra} {'teacher' if extra == 1 else 'teachers'}" if extra else ""
-    return f"{len(study.variants)} Variants x {len(study.seeds)} seeds = {number}{teachers}"
+    if (limits := study.sequential) is not None:
+        more = f"seeds are added up to {limits.most} where a verdict is open"
+        return f"{len(study.variants)} Variants from {limits.least} seeds on: {number} so far{teachers}; {more}"
+    grows = "; its greedy ladder grows by the results" if any(b.greedy and b.candidates for b in study.blocks) else ""
+    return f"{len(study.variants)} Variants x {len(study.seeds)} seeds = {number}{teachers}{grows}"
 
 
 def render_recipes(study: Study) -> RenderableType:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ablate.executing import SLURM, Execution, check_executor, local_slots
+from ablate.growth import as_far_as_known, told
 from ablate.plan import Plan, make_plan, to_train
 from ablate.refusals import Refused, check_places, check_teachers, only_driver
 from ablate.run_options import RunOptions
@@ -28,6 +29,8 @@ from ablate.tracking.spool import Spool
 if TYPE_CHECKING:
     from ablate.check import Check
     from ablate.execution.progress import RunSummary
+    from ablate.execution.run_folder import RunFolder
+    from ablate.execution.stopping import Stop
     from ablate.reporting.report import Report
 
 __all__ = ["RunOptions", "check_levels", "plan_study", "report_study", "run_study"]
@@ -50,14 +53,8 @@ def run_study(study: Study, options: RunOptions) -> int:
             # On a cluster jobs go on when nobody watches them: there is no file that would stop them.
             stop = Stop(None if options.executor == SLURM else run_folder.stop_file)
             with stop_on_signals(stop):
-                there = store if store.begun() else None
-                known = collect(study, spool, there)
-                left = to_train(study, known, retry_diverged=options.retry_failed, only=options.retry)
-                check_teachers(study, left, spool, there)
-                if options.check and left:
-                    _refuse_what_levels_do_not_say(study, options, console)
-                execution = Execution(study, options, spool, store, run_folder, stop, console)
-                summary, delivered = execution.train(left, known)
+                execution, summary, delivered = _train(study, options, spool, store, run_folder, stop, console)
+                study = execution.study
                 if not options.detach and not stop.at_once and (summary.complete or not summary.jobs_left):
                     records = spool.records(trial.id for trial in study.all_trials)
                     _report(study, records, options, Delivery(store, spool, study), delivered, console)
@@ -73,12 +70,46 @@ def run_study(study: Study, options: RunOptions) -> int:
     return OK if options.detach and summary is not None else code
 
 
+def _train(
+    study: Study,
+    options: RunOptions,
+    spool: Spool,
+    store: MlflowStore,
+    run_folder: RunFolder,
+    stop: Stop,
+    console: Console,
+) -> tuple[Execution, RunSummary, DeliveryReport]:
+    """Train what is missing, then what the results ask for (more seeds, the next rung), until they ask no more.
+
+    What is detached or stopped grows with the next command.
+    """
+    there = store if store.begun() else None
+    study, known = as_far_as_known(study, lambda now: collect(now, spool, there))
+    summary, checked = None, frozenset[str]()
+    while True:
+        left = to_train(study, known, retry_diverged=options.retry_failed, only=options.retry)
+        check_teachers(study, left, spool, there)
+        names = frozenset(variant.name for variant in study.variants)
+        if options.check and left and not names <= checked:
+            _refuse_what_levels_do_not_say(study, options, console)
+            checked = names
+        execution = Execution(study, options, spool, store, run_folder, stop, console)
+        this_time, delivered = execution.train(left, known)
+        summary = this_time if summary is None else summary.followed_by(this_time)
+        larger, known = as_far_as_known(study, lambda now: collect(now, spool, there))
+        if larger is study or options.detach or stop.requested:
+            return execution, summary, delivered
+        console.print(Text(told(study, larger)), soft_wrap=True)
+        study = larger
+
+
 def report_study(study: Study, options: RunOptions) -> int:
     """Deliver what the Store lacks and rebuild the report; the exit code. Trains nothing."""
     console, spool = Console(quiet=options.quiet), Spool(options.home)
     store = MlflowStore(options.tracking_uri)
     try:
-        records = collect(study, spool, store if store.begun() else None)
+        there = store if store.begun() else None
+        study, records = as_far_as_known(study, lambda now: collect(now, spool, there))
         delivery = Delivery(store, spool, study)
         _report(study, records, options, delivery, delivery.deliver_all(records.values()), console)
     except OSError as error:
@@ -89,7 +120,8 @@ def report_study(study: Study, options: RunOptions) -> int:
 def plan_study(study: Study, options: RunOptions) -> Plan:
     """What a run would do. Asks the Store only about Trials that the spool does not know, and only if there is one."""
     spool, store = Spool(options.home), MlflowStore(options.tracking_uri)
-    records = collect(study, spool, store if store.begun() else None)
+    there = store if store.begun() else None
+    study, records = as_far_as_known(study, lambda now: collect(now, spool, there))
     finished = [r for r in records.values() if r.status == "finished"] or spool.finished()
     return make_plan(study, records, finished, len(local_slots(options, records)))
 
@@ -131,21 +163,27 @@ def _report(
 
     Nothing is written as long as no Trial has an outcome, so that a report which came with a clone stays.
     """
+    from ablate.report_sources import kept_here
     from ablate.reporting.comparison import aggregates
-    from ablate.reporting.kept import Kept
-    from ablate.reporting.renderers import TerminalReport
+    from ablate.reporting.formats import FORMATS
+    from ablate.reporting.renderers import TerminalReport, to_markdown
     from ablate.reporting.report import write_report
+    from ablate.reporting.tables import comparison_table
 
     if not any(record.status in ("finished", "failed") for record in records.values()):
         console.print(Text(f"nothing of {study.slug} has been trained here yet: `ablate run {study.path}`"))
         return
-    kept = Kept(artifact=Spool(options.home).artifact)
-    report = write_report(study, records, _report_folder(study, options.reports), kept)
+    kept = kept_here(study, options.home)
+    report = write_report(study, records, _report_folder(study, options.reports), kept, options.formats)
     reason = delivered.reason
     if not reason and not study.selection:  # the Store's summary is that of the whole study
-        reason = delivery.summarise(aggregates(report.comparison), _top_level(report))
+        description = to_markdown(comparison_table(report.comparison))
+        # A report in some of its forms does not replace a whole one there.
+        files = _top_level(report) if options.formats == FORMATS else []
+        reason = delivery.summarise(aggregates(report.comparison), files, description)
     console.print(TerminalReport(report.comparison))
-    console.print(Text(f"\nreport: {report.markdown} and {report.html}"), soft_wrap=True)
+    pages = [str(page) for page in (report.markdown, report.html) if page in report.files]
+    console.print(Text(f"\nreport: {' and '.join(pages) or report.folder}"), soft_wrap=True)
     if reason:
         lost = f"{len(delivered.undelivered)} Trials are" if delivered.undelivered else "the report is"
         line = f"{lost} not in MLflow yet ({reason}); the next run or report brings them there"

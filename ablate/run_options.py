@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ablate.reporting.formats import FORMATS
 from ablate.settings import Settings
 from ablate.settings_schema import TrialsPerGpu
 
@@ -31,4 +32,6 @@ class RunOptions:
     retry: frozenset[str] | None = None
     """Ids of the only Trials to train, whatever became of them before; None for all that have no result."""
     check: bool = True
+    formats: frozenset[str] = FORMATS
+    """Of the report's files: those that are written."""
     quiet: bool = False

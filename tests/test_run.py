@@ -140,7 +140,7 @@ def test_each_training_is_made_counted_and_delivered_once(place: Place, last_lin
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     kinds = [run.data.tags["ablate.kind"] for run in runs]
-    assert {kind: kinds.count(kind) for kind in kinds} == {"trial": 8, "teacher": 1, "variant": 5}
+    assert {kind: kinds.count(kind) for kind in kinds} == {"trial": 8, "teacher": 1, "variant": 5, "report": 1}
     also = [run.data.tags["ablate.variant"] for run in runs if run.data.tags.get("ablate.also") == "judged=ema"]
     assert also == ["baseline", "baseline"]
 

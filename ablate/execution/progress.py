@@ -101,6 +101,17 @@ class RunSummary:
         """Whether nothing is left to train."""
         return not self.interrupted and not self.waiting
 
+    def followed_by(self, later: RunSummary) -> RunSummary:
+        """Both together: of a study that grew by its results, and was trained again for what was new."""
+        return RunSummary(
+            trained=self.trained + later.trained,
+            reused=tuple(trial for trial in later.reused if trial not in set(self.trained)),
+            failed=tuple(dict.fromkeys(self.failed + later.failed)),
+            interrupted=later.interrupted,
+            waiting=later.waiting,
+            jobs_left=later.jobs_left,
+        )
+
 
 class Observer(Protocol):
     """Is told what happens during a run."""

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
-from ablate.reporting.comparison import Comparison, published_columns
-from ablate.reporting.drawn_variants import not_drawn
+from ablate.reporting import methods
+from ablate.reporting.comparison import Comparison
+from ablate.reporting.drawn_variants import FEW, not_drawn
+from ablate.reporting.methods import ABOUT, BOTH, IMAGES, plural
 from ablate.reporting.numbers import duration
-from ablate.reporting.statistics import first_step
 from ablate.study.study import Study
 
+__all__ = [
+    "ABOUT", "BOTH", "IMAGES", "NOT_TRAINED", "SENSITIVITY", "better", "changes_caption", "comparison_caption",
+    "failures_caption", "figure_captions", "paper_caption", "plural", "published_caption", "recipe_caption",
+    "terminal_caption", "what_was_done",
+]  # fmt: skip
+
 NOT_TRAINED = "not trained"
-#: Before a published number that is only roughly known.
-ABOUT = "≈"
+#: Heading of what verdicts would be.
+SENSITIVITY = "If they had not failed"
 
 
 def better(study: Study) -> str:
@@ -20,115 +28,74 @@ def better(study: Study) -> str:
     return "higher is better" if study.metric.direction == "maximize" else "lower is better"
 
 
-def plural(n: int, noun: str) -> str:
-    """`1 Trial`, `2 Trials`."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
 def comparison_caption(comparison: Comparison) -> str:
     """What each column of the comparison table is."""
     parts = [
-        f"{comparison.metric_title}, {better(comparison.study)}: {_MEANS}",
-        _COUNTS,
-        _DIFFERENCES,
-        *_tests(comparison, "Verdict: by the adjusted p at 0.05"),
-        *_judged(comparison),
-        *_limits(comparison),
-        *_parameters(comparison),
+        *_results(comparison),
+        *methods.effect_size(comparison),
+        *methods.fairness(comparison),
+        *methods.names(comparison),
+        *methods.judged(comparison),
+        *methods.limits(comparison),
+        *methods.costs(comparison),
         "Time: of training one Trial, mean over its seeds, as measured where it ran.",
-        *_published(comparison),
-        *_selection(comparison),
+        *methods.published(comparison),
+        *methods.selection(comparison),
     ]
     return " ".join(parts)
 
 
-def paper_caption(comparison: Comparison) -> tuple[str, str]:
-    """Caption of the comparison in LaTeX, and the notes that stand below it."""
-    study = comparison.study
-    caption = (
-        f"{comparison.metric_title} of {study.name} at profile {study.profile} ({better(study)}): each Variant "
-        f"against the baseline, {plural(len(study.seeds), 'seed')}."
-    )
-    notes = [
-        f"{comparison.metric_title}: {_MEANS}",
-        _COUNTS,
-        _DIFFERENCES,
-        *_tests(comparison, "*: a verdict, by the adjusted p at 0.05"),
-        *_judged(comparison),
-        *_limits(comparison),
-        *_parameters(comparison),
-        *_selection(comparison),
+def terminal_caption(comparison: Comparison, left_out: Collection[str]) -> str:
+    """The same for a terminal, where the report is at hand: results, tests, fairness; without columns `left_out`."""
+    parts = [*_results(comparison, BOTH not in left_out), *methods.fairness(comparison), *methods.judged(comparison)]
+    return " ".join([*parts, *methods.selection(comparison)])
+
+
+def _results(comparison: Comparison, images: bool = True) -> list[str]:
+    return [
+        f"{comparison.metric_title}, {better(comparison.study)}: {methods.means(comparison)}",
+        methods.COUNTS,
+        methods.differences(comparison),
+        *(methods.of_images(comparison) if images else ()),
+        *methods.how_tested(comparison, marked=False),
     ]
+
+
+def paper_caption(comparison: Comparison, narrow: bool = False) -> tuple[str, str]:
+    """Caption of the comparison in LaTeX, and the notes that stand below it; `narrow` ones are short."""
+    study = comparison.study
+    seeds = plural(len(study.seeds), "seed")
+    if study.sequential is not None:
+        seeds = f"{study.sequential.least} to {study.sequential.most} seeds"
+    caption = f"{_heading(comparison)} ({better(study)}): each Variant against the baseline, {seeds}."
+    metric = f"{comparison.metric_title}: {methods.means(comparison)}"
+    if narrow:
+        notes = [metric, methods.differences(comparison), *methods.how_tested(comparison, marked=True, brief=True)]
+    else:
+        notes = [
+            metric,
+            methods.COUNTS,
+            methods.differences(comparison),
+            *methods.of_images(comparison),
+            *methods.how_tested(comparison, marked=True),
+            *methods.names(comparison),
+            *methods.limits(comparison),
+            *methods.costs(comparison),
+        ]
+    notes += [*methods.fairness(comparison), *methods.judged(comparison), *methods.selection(comparison)]
     return caption, " ".join(notes)
 
 
 def published_caption(comparison: Comparison) -> tuple[str, str]:
     """Caption of the published numbers in LaTeX, and the notes that stand below them."""
-    study = comparison.study
-    caption = f"{comparison.metric_title} of {study.name} at profile {study.profile} beside published numbers."
-    return caption, " ".join([f"{comparison.metric_title}: {_MEANS}", *_published(comparison), *_selection(comparison)])
+    caption = f"{_heading(comparison)} beside published numbers."
+    notes = [f"{comparison.metric_title}: {methods.means(comparison)}", *methods.published(comparison)]
+    return caption, " ".join([*notes, *methods.selection(comparison)])
 
 
-_MEANS = "mean over the seeds with a result ± half the width of its 95 % t interval (n − 1 degrees of freedom)."
-_COUNTS = "n: seeds with a result of those planned."
-_DIFFERENCES = (
-    "Difference: Variant − baseline, paired by seed, over the seeds with a result on both sides; in brackets its "
-    "95 % t interval, not adjusted for the number of comparisons."
-)
-
-
-def _tests(comparison: Comparison, verdict: str) -> list[str]:
-    family, seeds = len(comparison.summary) - 1, len(comparison.study.seeds)
-    if not family:
-        return []
-    parts = [
-        f"p: two-sided paired t test, adjusted by Holm's method over the {plural(family, 'comparison')} of this table. "
-        f"{verdict}, so an interval may exclude zero without a verdict."
-    ]
-    if math.isfinite(t := first_step(family, seeds)):
-        parts.append(
-            f"With {plural(seeds, 'seed')} and {plural(family, 'comparison')} no Variant has a verdict unless one "
-            f"|t| exceeds {t:.1f}, a mean difference of {t / math.sqrt(seeds):.1f} standard deviations of the paired "
-            "differences: no verdict is not no effect."
-        )
-    return parts
-
-
-def _limits(comparison: Comparison) -> list[str]:
-    summary = comparison.summary
-    parts = [
-        "The intervals speak of the luck of a seed (init, order, augmentation), not of the choice of held-out data, "
-        "which all Trials share.",
-        "A Trial without a result lowers n; nothing is imputed. Where seeds agree exactly, or n < 2, no interval.",
-        "A zero with a sign is a value of that sign, rounded.",
-    ]
-    if comparison.study.metric.unit == "%" and ((summary["high"] > 100) | (summary["low"] < 0)).any():
-        parts.append("A t interval knows nothing of 0 and 100 % and may reach beyond them.")
-    return parts
-
-
-def _parameters(comparison: Comparison) -> list[str]:
-    return ["Parameters: trainable parameters."] if comparison.summary["parameters"].notna().any() else []
-
-
-def _published(comparison: Comparison) -> list[str]:
-    columns = published_columns(comparison.study)
-    parts = [
-        f"{label}: published numbers from {column.source}{f' ({column.note})' if column.note else ''}."
-        for label, column in columns.items()
-    ]
-    if columns:
-        parts.append(
-            "Beside published numbers, measured − published ± the half-width of the measured mean; what the published "
-            "ones owe to luck is not in it."
-        )
-    if any(text.startswith(ABOUT) for column in columns.values() for text in column.texts.values()):
-        parts.append(f"{ABOUT}: only roughly known, such as read off a plot.")
-    return parts
-
-
-def _selection(comparison: Comparison) -> list[str]:
-    return [f"This is a selection of the study: {text}."] if (text := comparison.study.selection) else []
+def _heading(comparison: Comparison) -> str:
+    title = comparison.metric_title
+    return f"{title[:1].upper()}{title[1:]} of {comparison.study.name} at profile {comparison.study.profile}"
 
 
 def changes_caption() -> str:
@@ -145,13 +112,28 @@ def recipe_caption() -> str:
 
 
 def failures_caption(comparison: Comparison) -> str:
-    """What the second table lists."""
+    """What the second table lists, and whose verdict hangs on it beside those in the table."""
     trials = comparison.trials
     without, planned = trials.loc[trials["metric"].isna(), "trial_id"].nunique(), trials["trial_id"].nunique()
-    return (
+    parts = [
         f"The {plural(without, 'Trial')} of {planned} without a result, and why. They are missing from "
         "the means and differences above, whose n says so."
-    )
+    ]
+    told = comparison.summary[comparison.summary["sensitivity"] != ""]
+    if len(told):
+        parts.append(
+            f"{SENSITIVITY}: the verdict were each failed seed as bad, or as good, as its Variant's others, or as bad "
+            "as the study's worst."
+        )
+    listed = set(comparison.failures["variant"])
+    rest = [(name, text) for name, text in zip(told["variant"], told["sensitivity"], strict=True) if name not in listed]
+    changed = [f"{name}: {text}" for name, text in rest if not str(text).startswith("stays ")]
+    if rest:
+        kept = len(rest) - len(changed)
+        others = plural(len(rest), "other Variant")
+        parts.append(f"With the baseline's filled in so, {kept} of {others} keep the verdict.")
+    parts += [f"{text}." for text in changed]
+    return " ".join(parts)
 
 
 def what_was_done(comparison: Comparison) -> str:
@@ -202,12 +184,6 @@ def _teachers(comparison: Comparison) -> str:
     return "".join(sentences)
 
 
-def _judged(comparison: Comparison) -> list[str]:
-    study = comparison.study
-    names = "; ".join(v.name for v in study.variants if study.metric_of(v.recipe) != study.metric.name)
-    return [f"Judged by the moving average of the weights, and not by the final ones: {names}."] if names else []
-
-
 def figure_captions(comparison: Comparison) -> dict[str, str]:
     """Figure name -> what it shows."""
     study = comparison.study
@@ -215,18 +191,19 @@ def figure_captions(comparison: Comparison) -> dict[str, str]:
         "Where a few Variants are far from the rest, the first panel keeps to the rest: arrows with numbers stand for "
     )
     wide += "what lies beyond, and the second panel shows the full range."
-    few = not_drawn(comparison)
+    few, curves = not_drawn(comparison), not_drawn(comparison, FEW)
+    level = methods.level(study)
     return {
         "differences": (
             f"Difference to the baseline in {comparison.metric_title}, {better(study)}: mean over paired seeds with "
-            "its unadjusted 95 % t interval; faint points are the single pairs. The marker is the verdict after Holm's "
-            "correction. Open grey signs, where drawn, are published differences to the published baseline, one shape "
-            f"per source. {wide}{few}"
+            f"its unadjusted {level} interval; faint points are the single pairs. The marker is the verdict after "
+            "Holm's correction. Open grey signs, where drawn, are published differences to the published baseline, one "
+            f"shape per source. {wide}{few}"
         ),
         "curves": (
             "Learning curves against the baseline, one panel per Factor: mean over finished seeds, and the band from "
             "the lowest to the highest seed. Dotted lines that end in a cross are Trials that did not finish. The "
-            f"vertical axes differ and leave out the first steps.{few}"
+            f"vertical axes differ and leave out the first steps.{curves}"
         ),
         "trials": (
             f"Every Trial's {comparison.metric_title}, one marker shape per seed; the bar is the mean. Trials without "

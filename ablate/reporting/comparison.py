@@ -111,7 +111,8 @@ def describe(study: Study, variant: Variant) -> str:
         if variant.levels.get(name, factor.reference) != factor.reference
     ]
     fields = [f"{name}: {value_text(old)} → {value_text(new)}" for name, (old, new) in variant.changes.items()]
-    return "; ".join(levels or fields)
+    # A control makes the change of its Variant, and another one so that it costs no more.
+    return "; ".join([*(levels or fields), *(["at equal parameters"] if variant.control_of else [])])
 
 
 def value_text(value: Any) -> str:

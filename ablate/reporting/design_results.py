@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from ablate.study.study import Study
+from ablate.reporting.design_cells import Cells, aliases_of, cells_of, changes_of, levels_of, named_variants
+from ablate.reporting.statistics.crossing import ALIASED
+from ablate.reporting.statistics.ladder import Ladder
+from ablate.reporting.statistics.linear import CrossedEffects
+from ablate.reporting.statistics.pair_interactions import PairInteractions
+from ablate.reporting.statistics.shapley import ShapleyShares
+from ablate.study.study import Block, Study
+
+#: Designs that a linear model reads.
+CROSSED = ("factorial", "fractional")
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,17 +28,125 @@ class DesignResults:
 
     effects: pd.DataFrame
     """Of crossed designs, by a linear model: `block`, `effect` (`posemb`, `posemb:pool`), `kind` (`main` or
-    `interaction`), `levels`, `estimate`, `low`, `high`, `p`, `p_holm`, `share` (of the variance), `aliases`."""
+    `interaction`), `levels` (`learned`, `learned:cls`; each is compared with the reference), `first` and `second`
+    (changes, `posemb=learned`), `estimate`, `low`, `high`, `p`, `p_holm`, `n` and `planned` (Trials at these Levels),
+    `left_out` and `reason` (why there is no estimate, or no interval), `share` (of the variance; of the whole effect,
+    so the same for all of its rows), `aliases` (`a:b, c:d`). See `statistics.linear.CrossedEffects`."""
     rungs: pd.DataFrame
-    """Of ladders: `block`, `step`, `variant`, `mean`, `low`, `high` (of the mean), `gain`, `gain_low`, `gain_high` (to
-    the rung before, paired by seed), `pairs`, `p`, `p_holm`."""
+    """Of ladders: `block`, `step`, `variant`, `n`, `mean`, `low`, `high` (of the mean), `gain`, `gain_low`,
+    `gain_high` (to the rung before, paired by seed), `pairs`, `p`, `p_holm`. The foot has no step and no gain."""
     shapley: pd.DataFrame
-    """Of fully crossed designs: `block`, `factor`, `level`, `share` (in the metric's unit), `low`, `high`."""
+    """Of fully crossed designs: `block`, `factor`, `level`, `share` (in the metric's unit), `low`, `high`, `pairs`
+    (seeds with all results)."""
     interactions: pd.DataFrame
     """Of pairs: `block`, `first`, `second` (changes, `posemb=learned`), `alone_first`, `alone_second`, `together`,
     `interaction` (together less the sum of both), `low`, `high`, `pairs`, `p`, `p_holm`."""
+    variance: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Of crossed designs, one row per effect, seeds, higher interactions, residual and total: `block`, `effect`, `kind`
+    (empty where it is no effect), `df`, `squares` (type II), `share`, `f`, `p`, `p_holm`."""
+    totals: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """From one end to the other, of ladders (top less foot) and of fully crossed designs (everything changed less the
+    baseline): `block`, `of` (`ladder` or `shapley`), `estimate`, `low`, `high`, `pairs`, `p` (not adjusted)."""
 
 
 def design_results(study: Study, trials: pd.DataFrame) -> DesignResults:
     """Read each design of the study from its `trial_frame`."""
-    return DesignResults(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
+    found: dict[str, list[pd.DataFrame]] = {name: [] for name in DesignResults.__dataclass_fields__}
+    if study.blocks:
+        wide = trials.pivot(index="seed", columns="variant", values="metric").astype(float)
+    for number, block in enumerate(study.blocks):
+        if block.design in CROSSED:
+            parts = _crossed(study, block, wide)
+        elif block.design == "ladder":
+            parts = _ladder(study, block, wide)
+        elif block.design == "pairs":
+            parts = _pairs(study, block, wide)
+        else:
+            continue
+        for name, frame in parts.items():
+            if len(frame):
+                found[name].append(frame.assign(block=number)[["block", *frame.columns]])
+    return DesignResults(**{name: _joined(parts) for name, parts in found.items()})
+
+
+def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _values(wide: pd.DataFrame, variants: Iterable[str]) -> npt.NDArray[np.float64]:
+    """(seeds, Variants), NaN without a result."""
+    return wide.reindex(columns=list(variants)).to_numpy(float)
+
+
+def _crossed(study: Study, block: Block, wide: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    cells = cells_of(study, block)
+    if not cells.levels:
+        return {}
+    planned = wide.reindex(columns=list(cells.variants))
+    data = pd.DataFrame(levels_of(cells)).assign(variant=list(cells.variants))
+    data = data.loc[np.repeat(np.arange(len(data)), len(planned))].reset_index(drop=True)
+    data["seed"], data["metric"] = np.tile(planned.index, len(cells.variants)), planned.to_numpy(float).T.reshape(-1)
+    data = _trained(study, data)
+    effects, variance = CrossedEffects(cells.levels, 1 - study.analysis.alpha)(data)
+    aliases = aliases_of(block)
+    if block.design == "fractional":
+        told = {other for others in aliases.values() for other in others}
+        effects = effects[(effects["left_out"] != ALIASED) | ~effects["effect"].isin(told)].reset_index(drop=True)
+    effects["aliases"] = [", ".join(aliases.get(effect, ())) for effect in effects["effect"]]
+    shares = _shapley(study, cells, planned.to_numpy(float)) if cells.full else {}
+    return {"effects": effects, "variance": variance, **shares}
+
+
+def _trained(study: Study, data: pd.DataFrame) -> pd.DataFrame:
+    """Without rows of Trials that are not planned: where seeds are added by results, Variants differ in them."""
+    planned = {(trial.variant, trial.seed) for trial in study.trials}
+    return data[[key in planned for key in zip(data["variant"], data["seed"], strict=True)]]
+
+
+def _shapley(study: Study, cells: Cells, values: npt.NDArray[np.float64]) -> dict[str, pd.DataFrame]:
+    names, counts = list(cells.levels), [len(levels) for levels in cells.levels.values()]
+    table = np.full((len(values), *counts), np.nan)
+    for place, column in zip(cells.places, values.T, strict=True):
+        at: tuple[Any, ...] = (slice(None), *place)
+        table[at] = column
+    shares = ShapleyShares(1 - study.analysis.alpha)
+    found = shares(table)
+    found["level"] = [cells.levels[names[f]][k] for f, k in zip(found["factor"], found["level"], strict=True)]
+    found["factor"] = [names[f] for f in found["factor"]]
+    found = found.rename(columns={"estimate": "share"})[["factor", "level", "share", "low", "high", "pairs"]]
+    return {"shapley": found, "totals": shares.total(table).assign(of="shapley")}
+
+
+def _ladder(study: Study, block: Block, wide: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    known = named_variants(study)
+    names = [known[name][0].name if name in known else name for name in block.variants]
+    if not names:
+        return {}
+    ladder, values = Ladder(1 - study.analysis.alpha), _values(wide, names)
+    rungs = ladder(values)
+    rungs.insert(0, "variant", names)
+    rungs.insert(0, "step", ["", *block.steps][: len(names)])
+    totals = ladder.total(values).assign(of="ladder") if len(names) > 1 else pd.DataFrame()
+    return {"rungs": rungs, "totals": totals}
+
+
+def _pairs(study: Study, block: Block, wide: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    known = named_variants(study)
+    of_change: dict[tuple[str, ...], str] = {}
+    for name in block.variants:
+        if name in known:
+            variant, assignment = known[name]
+            own = block.cells.get(variant.name, assignment)
+            of_change.setdefault(changes_of(study, block, own), variant.name)
+    pairs = [changes for changes in of_change if len(changes) == 2]
+    if not pairs:
+        return {}
+    baseline = _values(wide, [of_change.get((), study.baseline.name)])[:, 0]
+    # Where a change alone is not in the design its Trials are missing: the pair stays, and says n = 0.
+    first = _values(wide, [of_change.get((a,), "") for a, _ in pairs])
+    second = _values(wide, [of_change.get((b,), "") for _, b in pairs])
+    together = _values(wide, [of_change[pair] for pair in pairs])
+    found = PairInteractions(1 - study.analysis.alpha)(baseline, first, second, together)
+    found.insert(0, "second", [b for _, b in pairs])
+    found.insert(0, "first", [a for a, _ in pairs])
+    return {"interactions": found}

@@ -5,8 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ablate.reporting import examples as by_image
 from ablate.reporting.examples import Examples
-from ablate.reporting.statistics import PairedDifference
+from ablate.reporting.statistics import AgainstNumber, BootstrapMean, HedgesG, PairedTests, Pairs, StudentTests, holm
+from ablate.reporting.statistics.equivalence import p_within, p_within_interval
+from ablate.reporting.statistics.looks import Looks
+from ablate.reporting.statistics.paired import reasons, tabulate
+from ablate.reporting.statistics.pairs import Floats
+from ablate.reporting.statistics.power import fewest_pairs
+from ablate.reporting.statistics.sensitivity import FailedSeeds
+from ablate.reporting.statistics.sequential import SequentialTests
+from ablate.reporting.statistics.verdicts import SAME, UNSURE, verdicts
 from ablate.study.study import Study
 
 #: What `differences` adds to the columns of `PairedDifference`; NaN or empty where nothing can be said.
@@ -27,32 +36,139 @@ NUMBERS = (
     "seeds_needed",  # further seeds that would probably settle an open verdict
 )
 TEXTS = ("sensitivity",)  # what the verdict would be if failed seeds had been as bad, or as good, as any seen
+IMAGES = ("images_low", "images_high", "both_low", "both_high", "both_p")
 
 
 def differences(study: Study, trials: pd.DataFrame, examples: Examples | None = None) -> pd.DataFrame:
     """One row per Variant but the baseline, indexed by name: the columns of `PairedDifference`, `NUMBERS`, `TEXTS`.
 
-    `trials` is the study's `trial_frame`, `examples` the outcomes by image where they are known.
+    `trials` is the study's `trial_frame`, `examples` the outcomes by image where they are known. All Variants are one
+    family for Holm's method, matched-capacity controls and those without a result among them. `p` is that of the test
+    over seeds; `p_holm` and `p_same_holm` adjust what the verdict rests on, which is `both_p` where the study's
+    `analysis.over` asks for other images, too, and outcomes by image are known.
     """
-    table = PairedDifference(study.baseline.name, study.metric.direction)(trials)
+    pairs = Pairs.of(trials, study.baseline.name)
+    tests = tests_of(study, pairs)
+    table = tabulate(pairs, tests)
+    table["p_holm"], table["verdict"], table["reason"] = np.nan, UNSURE, reasons(pairs)
     for name in NUMBERS:
         table[name] = np.nan
-    for name in TEXTS:
-        table[name] = ""
+    _describe(study, pairs, table)
+    if examples is not None:
+        table[list(IMAGES)] = by_image.image_intervals(study, examples).reindex(pairs.names)[list(IMAGES)]
+    over_images = examples is not None and study.analysis.over == "seeds_and_images"
+    p, table["p_same"] = _over_images(study, pairs, tests, table) if over_images else _over_seeds(study, tests)
+    table["p_holm"], table["p_same_holm"] = holm(p), holm(table["p_same"])
+    table["verdict"] = _verdicts(study, pairs, p, table["p_same"].to_numpy(float))
+    table["seeds_needed"] = np.nan if over_images else _seeds_needed(study, pairs, table["verdict"])
+    table["reason"] = _reasons(study, table, over_images)
+    table["sensitivity"] = _sensitivity(study, trials, pairs, over_images)
     return table
+
+
+def tests_of(study: Study, pairs: Pairs) -> PairedTests:
+    """The test of differences over seeds that the study's way of choosing their number allows."""
+    alpha, sequential = study.analysis.alpha, study.sequential
+    if sequential is None:
+        return StudentTests(pairs, 1 - alpha)
+    return SequentialTests(pairs, Looks(sequential.least, sequential.most), alpha)
 
 
 def against_published(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
     """Of each published column, how the measured mean stands to the number: `minus.<label>`, `minus_low.<label>`,
     `minus_high.<label>`, `stands.<label>` (`agrees`, `better`, `worse`, `not enough evidence`, empty without a number).
 
-    Indexed as `summary`, one row per Variant, which has `mean`, `half`, `std`, `n` and `published.<label>`.
+    Indexed as `summary`, one row per Variant, which has `mean`, `half`, `std`, `n` and `published.<label>`. Each column
+    is a family of its own. What a published number owes to luck is unknown and in none of this.
     """
+    analysis = study.analysis
+    against = AgainstNumber(study.metric.direction, analysis.margin, analysis.alpha)
     found = pd.DataFrame(index=summary.index)
     for column in [name for name in summary if str(name).startswith("published.")]:
         label = str(column).removeprefix("published.")
-        found[f"minus.{label}"] = summary["mean"] - summary[column]
-        found[f"minus_low.{label}"] = found[f"minus.{label}"] - summary["half"]
-        found[f"minus_high.{label}"] = found[f"minus.{label}"] + summary["half"]
-        found[f"stands.{label}"] = ""
+        stands = against(summary, summary[column])
+        for name in ("minus", "minus_low", "minus_high", "stands"):
+            found[f"{name}.{label}"] = stands[name]
     return found
+
+
+def _describe(study: Study, pairs: Pairs, table: pd.DataFrame) -> None:
+    """Fill in what describes the differences and judges nothing."""
+    level = 1 - study.analysis.alpha
+    table["bca_low"], table["bca_high"] = BootstrapMean(level)(pairs.values)
+    spread = np.where(pairs.equal, np.nan, pairs.std)
+    sizes = HedgesG(level)(pairs.mean, spread, pairs.n)
+    table["effect_size"], table["effect_size_low"], table["effect_size_high"] = sizes
+    table["superiority"] = pairs.superiority(study.metric.direction)
+
+
+def _over_seeds(study: Study, tests: PairedTests) -> tuple[Floats, Floats]:
+    """P of no difference, and of a difference beyond the margin, for other seeds on the same images."""
+    margin = study.analysis.margin
+    return tests.p, np.full(len(tests.p), np.nan) if margin is None else p_within(tests, margin)
+
+
+def _over_images(study: Study, pairs: Pairs, tests: PairedTests, table: pd.DataFrame) -> tuple[Floats, Floats]:
+    """The same for other seeds on other images; where seeds are added by results, no p is below that over seeds."""
+    analysis = study.analysis
+    low, high, p = (table[name].to_numpy(float) for name in ("both_low", "both_high", "both_p"))
+    p_same = np.full(len(p), np.nan)
+    if analysis.margin is not None:
+        p_same = p_within_interval(pairs.mean, low, high, pairs.n, analysis.margin, 1 - analysis.alpha)
+    if study.sequential is None:
+        return p, p_same
+    p_seeds, p_same_seeds = _over_seeds(study, tests)
+    return np.maximum(p, p_seeds), np.maximum(p_same, p_same_seeds)
+
+
+def _verdicts(study: Study, pairs: Pairs, p: Floats, p_same: Floats) -> list[str]:
+    analysis = study.analysis
+    same = None if analysis.margin is None else holm(p_same)
+    return verdicts(pairs.mean, holm(p), same, study.metric.direction, analysis.alpha)
+
+
+def _seeds_needed(study: Study, pairs: Pairs, verdict: pd.Series) -> Floats:
+    """How many more seeds would settle an open verdict with a chance of 80 %, if estimate and spread stay as they are.
+
+    By the test for a fixed number of seeds at Holm's first step. Two or three seeds know little of their spread, so
+    this is an order of magnitude; NaN where there is no spread, or where it would be more than a thousand.
+    """
+    needed = np.full(len(pairs.n), np.nan)
+    open_ = (verdict == UNSURE).to_numpy() & (pairs.n > 1) & ~pairs.equal
+    if open_.any():
+        analysis = study.analysis
+        n = pairs.n[open_]
+        level = analysis.alpha / len(pairs.n)
+        needed[open_] = fewest_pairs(pairs.mean[open_], pairs.std[open_], level, analysis.margin, above=n) - n
+    return needed
+
+
+def _reasons(study: Study, table: pd.DataFrame, over_images: bool) -> list[str]:
+    """Why there is no test, or what a verdict does not say by itself."""
+    analysis, least, found = study.analysis, study.sequential.least if study.sequential else 0, []
+    columns = [table[name].tolist() for name in ("pairs", "reason", "verdict", "p_holm", "images_low", "both_p")]
+    for n, reason, verdict, p_holm, images_low, both_p in zip(*columns, strict=True):
+        if n == 1 and np.isfinite(images_low):
+            reason += ": no verdict over seeds; the interval over images speaks of these trainings only"
+        elif not reason and n < least:
+            reason = f"{n} pairs of seeds: the first look is at {least}"
+        elif not reason and over_images and np.isnan(both_p):
+            reason = "no outcomes by image"
+        elif verdict == SAME and p_holm < analysis.alpha:
+            reason = f"differs from zero, but by less than ±{analysis.margin:g}"
+        elif not reason and analysis.over == "seeds_and_images" and not over_images:
+            reason = "judged over seeds alone: no outcomes by image"
+        found.append(reason)
+    return found
+
+
+def _sensitivity(study: Study, trials: pd.DataFrame, pairs: Pairs, over_images: bool) -> list[str]:
+    """What failed seeds could change. A seed without a result has no images: this is always the verdict over seeds."""
+
+    def judge(frame: pd.DataFrame) -> list[str]:
+        filled = Pairs.of(frame, study.baseline.name)
+        return _verdicts(study, filled, *_over_seeds(study, tests_of(study, filled)))
+
+    actual = _verdicts(study, pairs, *_over_seeds(study, tests_of(study, pairs)))
+    texts = FailedSeeds(study.baseline.name, study.metric.direction)(trials, actual, judge)
+    return [f"over seeds alone: {text}" if text and over_images else text for text in texts]

@@ -1,108 +1,196 @@
 """Tables for a paper: narrow enough for its page, a short caption above and the notes below.
 
 They leave out what a page has no room for (Changes, Time) and write the Verdict as a mark at its p value; the
-report has the rest.
+report has the rest. `table*` is `table` on a page of one column, so that one file serves both.
 """
 
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Sequence
 
 import pandas as pd
 
 from ablate.reporting import captions, escaping
+from ablate.reporting.captions import BOTH, IMAGES
 from ablate.reporting.comparison import Comparison
-from ablate.reporting.statistics import UNSURE
-from ablate.reporting.tables import TEXT_COLUMNS, comparison_table, failures_table
+from ablate.reporting.named_table import NamedTable
+from ablate.reporting.statistics import HELPS, HURTS, SAME
+from ablate.reporting.tables import comparison_table, left_columns
+from ablate.reporting.tex_columns import COLUMN, GAP, PAGE, TexColumn, points, tex_columns, title_lines
 
-#: Characters of a line at \footnotesize in a page of one column (345 pt), about.
-_PAGE = 86
-_HEAD = "% needs \\usepackage{array,booktabs}; in a page of two columns, table* instead of table\n"
+#: Rows that a page has room for; a longer table breaks over pages, which LaTeX does on pages of one column only.
+MOST_ROWS = 45
+#: Behind the p value of a Variant with a verdict.
+MARKS = {HELPS: "*", HURTS: "*", SAME: "$^{=}$"}
+#: Letters in a row that may stand in a narrow column.
+_UNBROKEN = 12
+#: The last letter that LaTeX knows by itself, and what stands for one that it does not know.
+_LATIN, _UNKNOWN = 0x17F, "{\\fboxsep1pt\\fbox{?}}"
+_HEAD = "% needs \\usepackage{array,booktabs}\n"
+_LONG_HEAD = "% needs \\usepackage{array,booktabs,longtable} and a page of one column\n"
 
 
 def comparison_tex(comparison: Comparison) -> str:
-    """The comparison as a `table` environment, and a second one with the published numbers where there are any."""
-    table = comparison_table(comparison)
-    titles = [str(title) for title in table.columns]
-    kept = ["Variant", "n", comparison.metric_title, "Difference", "p (Holm)", "Parameters"]
-    # By place: a published column may be labelled like one of ours, which come first.
-    main = table.iloc[:, [titles.index(title) for title in kept if title in titles]]
-    marks = [verdict not in (UNSURE, "") for verdict in comparison.summary["verdict"]]
-    text = to_latex(main, *captions.paper_caption(comparison), "tab:comparison", {"Variant": 0.21}, marks)
-    columns = 2 * len(comparison.study.published)
-    if columns:
+    """The comparison at the width of a page, and a second table with the published numbers where there are any."""
+    table = _of_interest(comparison, ("Variant", "n", comparison.metric_title, "Difference", BOTH, IMAGES, "p (Holm)"))
+    words = captions.paper_caption(comparison)
+    of = comparison.study.slug
+    text = to_latex(_with_costs(comparison, table), *words, _label(of, "comparison"), _marks(comparison))
+    if columns := 2 * len(comparison.study.published):
+        whole = comparison_table(comparison)
+        titles = [str(title) for title in whole.columns]
         places = [0, titles.index(comparison.metric_title), *range(len(titles) - columns, len(titles))]
         words = captions.published_caption(comparison)
-        text += "\n" + to_latex(table.iloc[:, places], *words, "tab:published", {"Variant": 0.21})
-    return _HEAD + text
+        text += "\n" + to_latex(whole.iloc[:, places], *words, _label(of, "published"))
+    return _with_head(text)
 
 
-def failures_tex(comparison: Comparison) -> str:
-    """The Trials without a result as a `table` environment."""
-    words = captions.failures_caption(comparison)
-    return _HEAD + to_latex(failures_table(comparison), words, "", "tab:failures", {"Variant": 0.24, "Why": 0.5})
+def column_tex(comparison: Comparison) -> str:
+    """The comparison for one column of a page of two: Variant, metric, and difference with the mark of its verdict."""
+    table = _of_interest(comparison, ("Variant", comparison.metric_title, "Difference"))
+    caption, notes = captions.paper_caption(comparison, narrow=True)
+    label = _label(comparison.study.slug, "comparison-column")
+    return _with_head(to_latex(table, caption, notes, label, _marks(comparison), narrow=True))
+
+
+def named_tex(table: NamedTable, of: str) -> str:
+    """Any other table; `of` says of what it is: `simplevit/digits`."""
+    caption = f"{table.title}: {of}." if of else f"{table.title}."
+    return _with_head(to_latex(table.text, caption, table.caption, _label(of, table.name)))
 
 
 def to_latex(
-    table: pd.DataFrame,
-    caption: str,
-    notes: str,
-    label: str,
-    shares: dict[str, float],
-    marks: Sequence[bool] = (),
+    table: pd.DataFrame, caption: str, notes: str, label: str, marks: Sequence[str] = (), *, narrow: bool = False
 ) -> str:
-    """A `table` environment in the style of booktabs, every text escaped.
+    """A floating table in the style of booktabs, every text escaped; one that breaks over pages where it is long.
 
-    `label` is used as it is and must be plain letters, digits, `:` and `-`. `shares` are the titles of columns that
-    may wrap and the part of the line that they then get; `marks` puts an asterisk at a row's `p (Holm)`.
+    `label` is used as it is and must be plain letters, digits, `:` and `-`. `marks` are put behind the rows'
+    `p (Holm)`, or behind the last column. `narrow` is for one column of a page of two.
     """
     titles = [str(title) for title in table.columns]
-    # Only the first of a title: those that follow are published columns.
-    share = [shares.get(title) if titles.index(title) == i else None for i, title in enumerate(titles)]
-    left = [title in TEXT_COLUMNS and titles.index(title) == i for i, title in enumerate(titles)]
-    longest = [table.iloc[:, i].str.len().max() for i in range(len(titles))]
-    wraps = [part is not None and size > _PAGE * part for part, size in zip(share, longest, strict=True)]
-    spec = "".join(
-        f">{{\\raggedright\\arraybackslash\\hangindent=1em}}p{{{part}\\linewidth}}" if wrap else "l" if text else "r"
-        for part, wrap, text in zip(share, wraps, left, strict=True)
-    )
-    rows = []
-    for i, cells in enumerate(table.itertuples(index=False, name=None)):
-        shown = [(_breakable if wrap else escaping.latex)(str(c)) for c, wrap in zip(cells, wraps, strict=True)]
-        if marks and marks[i]:
-            shown[titles.index("p (Holm)")] += r"\rlap{*}"
-        rows.append(" & ".join(shown) + r" \\")
+    columns = tex_columns(table, left_columns(table), COLUMN if narrow else PAGE)
+    rows = _rows(table, columns, marks)
+    head = " & ".join(_title(title, column) for title, column in zip(titles, columns, strict=True)) + r" \\"
+    spec = f"@{{}}{''.join(column.spec for column in columns)}@{{}}"
+    words = f"\\caption{{{escaping.latex(caption)}}}\\label{{{label}}}"
+    below = f"\\parbox{{\\linewidth}}{{\\scriptsize {_words(notes)}\\par}}" if notes else ""
+    settings = _settings("".join([words, head, *rows, below]))
+    if len(rows) > MOST_ROWS:
+        return _long(settings, spec, words, head, rows, below)
+    environment = "table" if narrow else "table*"
     lines = [
-        "\\begin{table}",
+        f"\\begin{{{environment}}}",
         "\\centering",
-        "\\footnotesize",
-        "\\setlength{\\tabcolsep}{2.5pt}",
-        f"\\caption{{{escaping.latex(caption)}}}",
-        f"\\label{{{label}}}",
+        *settings,
+        words,
         "\\smallskip",
-        f"\\begin{{tabular}}{{@{{}}{spec}@{{}}}}",
+        f"\\begin{{tabular}}{{{spec}}}",
         "\\toprule",
-        " & ".join(_title(title, text) for title, text in zip(titles, left, strict=True)) + r" \\",
+        head,
         "\\midrule",
         *rows,
         "\\bottomrule",
         "\\end{tabular}",
-        *([f"\\par\\medskip\n\\parbox{{\\linewidth}}{{\\scriptsize {escaping.latex(notes)}}}"] if notes else []),
-        "\\end{table}",
+        *(["\\par\\medskip", below] if below else []),
+        f"\\end{{{environment}}}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _title(title: str, left: bool) -> str:
-    """A heading over as many short lines as its words need."""
-    lines = textwrap.wrap(escaping.one_line(title), 12, break_long_words=False, break_on_hyphens=False)
-    shown = r"\\".join(escaping.latex(line) for line in lines)
-    return f"\\begin{{tabular}}[b]{{@{{}}{'l' if left else 'r'}@{{}}}}{shown}\\end{{tabular}}" if lines[1:] else shown
+def _long(settings: Sequence[str], spec: str, words: str, head: str, rows: Sequence[str], below: str) -> str:
+    lines = [
+        "{",
+        *settings,
+        f"\\begin{{longtable}}{{{spec}}}",
+        words + r"\\",
+        "\\toprule",
+        head,
+        "\\midrule",
+        "\\endhead",
+        "\\bottomrule",
+        "\\endfoot",
+        *rows,
+        "\\end{longtable}",
+        *([f"\\noindent{below}\\par"] if below else []),
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(table: pd.DataFrame, columns: Sequence[TexColumn], marks: Sequence[str]) -> list[str]:
+    titles, rows = [str(title) for title in table.columns], []
+    marked = titles.index("p (Holm)") if "p (Holm)" in titles else -1
+    for i, cells in enumerate(table.itertuples(index=False, name=None)):
+        shown = [
+            (_breakable if column.share else escaping.latex)(str(cell))
+            for cell, column in zip(cells, columns, strict=True)
+        ]
+        if marks and marks[i]:
+            shown[marked] += f"\\rlap{{{marks[i]}}}"
+        rows.append(" & ".join(shown) + r" \\")
+    return rows
+
+
+def _of_interest(comparison: Comparison, wanted: Sequence[str]) -> pd.DataFrame:
+    """Columns of the comparison. By place: a published column may be labelled like one of ours, which come first."""
+    table = comparison_table(comparison)
+    titles = [str(title) for title in table.columns]
+    return table.iloc[:, [titles.index(title) for title in wanted if title in titles]]
+
+
+def _with_costs(comparison: Comparison, table: pd.DataFrame) -> pd.DataFrame:
+    """With parameters and FLOPs, as far as there is room beside a Variant's name of a fifth of the line."""
+    for title in ("Parameters", "FLOPs"):
+        wider = pd.concat([table, _of_interest(comparison, [title])], axis=1)
+        numbers = [max(map(points, map(str, wider.iloc[:, i]))) for i in range(1, wider.shape[1])]
+        if sum(numbers) + GAP * len(numbers) <= 0.8 * PAGE:
+            table = wider
+    return table
+
+
+def _marks(comparison: Comparison) -> list[str]:
+    return [MARKS.get(str(verdict), "") for verdict in comparison.summary["verdict"]]
+
+
+def _label(of: str, name: str) -> str:
+    return "tab:" + re.sub(r"[^A-Za-z0-9]+", "-", f"{of}-{name}").strip("-")
+
+
+def _title(title: str, column: TexColumn) -> str:
+    lines = [escaping.latex(line) for line in title_lines(title)]
+    if len(lines) == 1:
+        return lines[0]
+    joined = r"\\".join(lines)
+    return f"\\begin{{tabular}}[b]{{@{{}}{'l' if column.left else 'r'}@{{}}}}{joined}\\end{{tabular}}"
 
 
 def _breakable(text: str) -> str:
-    """`text` escaped, with leave to break the line after the signs that join the parts of a name."""
-    parts = re.split(r"(?<=[-+=_/,])(?=\S)", escaping.one_line(text))
+    """`text` escaped, with leave to break the line after the signs that join the parts of a name, and in long parts."""
+    joined = re.split(r"(?<=[^\w.\s])(?=\S)|(?<=\.)(?=[^\W\d])|(?<=_)(?=\S)", escaping.one_line(text))
+    parts = [part[i : i + _UNBROKEN] for part in joined for i in range(0, len(part), _UNBROKEN)]
     return r"\allowbreak{}".join(map(escaping.latex, parts))
+
+
+def _words(text: str) -> str:
+    """A paragraph, in which only what is too long for a word may break."""
+    words = escaping.one_line(text).split(" ")
+    return " ".join(_breakable(word) if len(word) > 2 * _UNBROKEN else escaping.latex(word) for word in words)
+
+
+def _with_head(text: str) -> str:
+    """With what the file needs: packages, and a sign for each letter that pdfTeX may have no font for."""
+    head = _LONG_HEAD if "{longtable}" in text else _HEAD
+    return head + "".join(map(_stand_in, sorted({c for c in text if ord(c) > _LATIN}))) + text
+
+
+def _stand_in(character: str) -> str:
+    """What pdfTeX draws for a character that nothing else has defined; XeTeX and LuaTeX look into their fonts."""
+    return f"\\expandafter\\providecommand\\csname u8:\\detokenize{{{character}}}\\endcsname{{{_UNKNOWN}}}\n"
+
+
+def _settings(text: str) -> list[str]:
+    """Of a table, local to it. Old encodings lack some Latin letters, such as Ð, for which LaTeX would stop."""
+    lines = ["\\footnotesize", f"\\setlength{{\\tabcolsep}}{{{GAP / 2:g}pt}}"]
+    odd = any(0x7F < ord(character) <= _LATIN for character in text)
+    return lines + [f"\\def\\TextSymbolUnavailable#1{{{_UNKNOWN}}}"] * odd

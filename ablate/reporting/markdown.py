@@ -10,13 +10,19 @@ from ablate.reporting import captions, renderers
 from ablate.reporting.comparison import Comparison, value_text
 from ablate.reporting.escaping import markdown
 from ablate.reporting.figures.drawn import NAMES
+from ablate.reporting.named_table import NamedTable
 from ablate.reporting.provenance import flat_recipe, provenance
 from ablate.reporting.tables import comparison_table, failures_table
 from ablate.tracking.record import Record
 
 
-def to_report(comparison: Comparison, records: Mapping[str, Record], figures: Collection[str]) -> str:
-    """The page; `figures` are the names of the files in the folder `figures` beside it."""
+def to_report(
+    comparison: Comparison,
+    records: Mapping[str, Record],
+    figures: Collection[str],
+    tables: Sequence[NamedTable] = (),
+) -> str:
+    """The page; `figures` are the names of the files in the folder `figures` beside it, `tables` the further ones."""
     study = comparison.study
     facts = {"Source": study.source, "Expected": study.expected}
     facts |= {key.capitalize(): value for key, value in study.header.items()}
@@ -29,6 +35,7 @@ def to_report(comparison: Comparison, records: Mapping[str, Record], figures: Co
         markdown(captions.comparison_caption(comparison)),
         *_failures(comparison),
         *_figures(comparison, figures),
+        *(part for table in tables for part in _further(table, figures)),
         "## What was done",
         markdown(captions.what_was_done(comparison)),
         "## What each Variant changes",
@@ -52,11 +59,26 @@ def _failures(comparison: Comparison) -> list[str]:
     return ["## Without a result", shown, markdown(captions.failures_caption(comparison))]
 
 
+def table_page(table: NamedTable) -> str:
+    """One table and what its columns are, as a file of its own."""
+    return f"{_shown(table)}\n\n{markdown(table.caption)}\n"
+
+
+def _further(table: NamedTable, figures: Collection[str]) -> list[str]:
+    """A section of the report: the table, what its columns are, its figures."""
+    drawn = [f"![{name}](figures/{name}.svg)" for name in table.figures if f"{name}.svg" in figures]
+    return [f"## {markdown(table.title)}", _shown(table), markdown(table.caption), *drawn]
+
+
+def _shown(table: NamedTable) -> str:
+    return renderers.to_markdown(table.text).rstrip()
+
+
 def _figures(comparison: Comparison, figures: Collection[str]) -> list[str]:
     words = captions.figure_captions(comparison)
     parts = []
     for name in NAMES:
-        if f"{name}.svg" in figures:
+        if name in words and f"{name}.svg" in figures:
             parts += [f"![{name}](figures/{name}.svg)", markdown(words[name])]
     return ["## Figures", *parts] if parts else []
 

@@ -84,6 +84,17 @@ def with_interval(value: float, low: float, high: float, decimals: int | None = 
     return f"{centre} [{', '.join(ends)}]" + (f"e{power:+03d}" if power else "")
 
 
+def ends(low: float, high: float, decimals: int | None = None) -> str:
+    """`[−0.31, +1.15]`, an interval by itself; a dash where it is not known; `decimals` as above."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return NOTHING
+    power = 0
+    if decimals is None:
+        power, decimals = _exponent((high - low) / 2, low, high) if high > low else (0, two_digits(abs(low) or 1.0))
+    shown = ", ".join(number(v / 10.0**power, decimals, sign=True) for v in (low, high))
+    return f"[{shown}]" + (f"e{power:+03d}" if power else "")
+
+
 def _exponent(half: float, *shown: float) -> tuple[int, int]:
     """Power of ten to take out, 0 where plain notation is readable, and the decimals that then remain."""
     decimals, largest = two_digits(half), max(map(abs, shown))

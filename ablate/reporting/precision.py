@@ -45,6 +45,13 @@ def difference_decimals(comparison: Comparison) -> int | None:
     return column_decimals(summary["difference"], summary["difference_half"], ends, _least(comparison))
 
 
+def effect_decimals(comparison: Comparison) -> int | None:
+    """Decimals of the effect sizes, whose intervals are lopsided."""
+    summary = comparison.summary
+    halves = (summary["effect_size_high"] - summary["effect_size_low"]) / 2
+    return column_decimals(summary["effect_size"], halves, least=1)
+
+
 def _least(comparison: Comparison) -> int:
     """A percentage is read to a tenth at least, as in the papers it will stand beside."""
     return 1 if comparison.study.metric.unit == "%" else 0

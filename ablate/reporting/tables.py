@@ -1,38 +1,51 @@
-"""The two tables of a report, as DataFrames of formatted text, and as raw numbers for programs."""
+"""The two tables of a report, as DataFrames of formatted text."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
 import pandas as pd
 
 from ablate.reporting import numbers
-from ablate.reporting.captions import ABOUT, NOT_TRAINED
+from ablate.reporting.captions import ABOUT, BOTH, IMAGES, NOT_TRAINED, SENSITIVITY
 from ablate.reporting.comparison import Comparison, published_columns
-from ablate.reporting.precision import difference_decimals, mean_decimals
+from ablate.reporting.precision import difference_decimals, effect_decimals, mean_decimals
+from ablate.reporting.statistics import UNSURE
+from ablate.reporting.statistics.verdicts import verdict_text
 from ablate.study.study import PublishedColumn
 
 #: Columns whose text stands to the left; the others are numbers.
-TEXT_COLUMNS = frozenset({"Variant", "Changes", "Verdict", "Seeds", "Status", "Why"})
+TEXT_COLUMNS = frozenset({"Variant", "Changes", "Verdict", "Seeds", "Status", "Why", SENSITIVITY})
+#: What a cell of numbers begins with.
+_NUMERIC = tuple("0123456789+-<>≈[(.×" + numbers.MINUS)
 
 
 def comparison_table(comparison: Comparison) -> pd.DataFrame:
-    """One row per Variant, every cell a text; the columns are explained by `comparison_caption`."""
+    """One row per Variant, every cell a text; the columns are explained by `comparison_caption`.
+
+    Columns of which nothing is known are left out. Everything else that is known is in the summary.
+    """
     summary, planned = comparison.summary, comparison.summary["planned"]
     means, differences = mean_decimals(comparison), difference_decimals(comparison)
+    ends = partial(numbers.ends, decimals=differences)
+    effect = partial(numbers.with_interval, decimals=effect_decimals(comparison))
     columns: list[tuple[str, list[str]]] = [
         ("Variant", list(summary["variant"])),
         ("Changes", list(summary["changes"])),
         ("n", [f"{n}/{total}" for n, total in zip(summary["n"], planned, strict=True)]),
         (comparison.metric_title, _texts(summary, partial(numbers.with_half_width, decimals=means), "mean", "half")),
         ("Difference", _differences(summary, differences)),
+        *_known(BOTH, _texts(summary, ends, "both_low", "both_high")),
+        *_known(IMAGES, _of_images_alone(summary, ends)),
         ("p (Holm)", _texts(summary, numbers.p_value, "p_holm")),
-        ("Verdict", [verdict or numbers.NOTHING for verdict in summary["verdict"]]),
+        ("Verdict", verdicts(comparison)),
+        *_known("Effect size", _texts(summary, effect, "effect_size", "effect_size_low", "effect_size_high")),
+        *_known("Parameters", _texts(summary, numbers.count, "parameters")),
+        *_known("FLOPs", _texts(summary, numbers.count, "flops")),
+        ("Time", _texts(summary, numbers.duration, "seconds")),
     ]
-    if summary["parameters"].notna().any():
-        columns.append(("Parameters", _texts(summary, numbers.count, "parameters")))
-    columns.append(("Time", _texts(summary, numbers.duration, "seconds")))
     for label, column in published_columns(comparison.study).items():
         columns += [
             (label, (given := _as_given(summary, column))),
@@ -44,10 +57,22 @@ def comparison_table(comparison: Comparison) -> pd.DataFrame:
     return table
 
 
+def verdicts(comparison: Comparison) -> list[str]:
+    """Each Variant's verdict in words; of an open one, how many further seeds would probably settle it."""
+    analysis, unit = comparison.study.analysis, comparison.study.metric.unit
+    cells = []
+    for verdict, needed in zip(comparison.summary["verdict"], comparison.summary["seeds_needed"], strict=True):
+        text = verdict_text(str(verdict), analysis.margin, unit) or numbers.NOTHING
+        if verdict == UNSURE and math.isfinite(needed):
+            text += f" ({needed:.0f} more {'seed' if needed == 1 else 'seeds'})"
+        cells.append(text)
+    return cells
+
+
 def failures_table(comparison: Comparison) -> pd.DataFrame:
     """Trials without a result, every cell a text; empty when there are none."""
     failures = comparison.failures
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "Variant": failures["variant"],
             "Seeds": failures["seeds"],
@@ -58,6 +83,33 @@ def failures_table(comparison: Comparison) -> pd.DataFrame:
             ],
         }
     )
+    told = dict(zip(comparison.summary["variant"], comparison.summary["sensitivity"], strict=True))
+    if any(told.get(name) for name in table["Variant"]):
+        table[SENSITIVITY] = [told.get(name) or numbers.NOTHING for name in table["Variant"]]
+    return table
+
+
+def left_columns(table: pd.DataFrame) -> list[bool]:
+    """Of each column of a table of texts, whether it stands to the left: its cells are words and not numbers."""
+    return [str(title) in TEXT_COLUMNS or _of_words(table.iloc[:, i]) for i, title in enumerate(table.columns)]
+
+
+def _of_words(cells: pd.Series) -> bool:
+    said = [str(cell) for cell in cells if str(cell) not in ("", numbers.NOTHING, "baseline")]
+    return 2 * sum(cell.startswith(_NUMERIC) for cell in said) < len(said)
+
+
+def _known(title: str, cells: list[str]) -> list[tuple[str, list[str]]]:
+    """The column, where it has a number."""
+    return [(title, cells)] if any(cell != numbers.NOTHING for cell in cells) else []
+
+
+def _of_images_alone(summary: pd.DataFrame, write: Callable[..., str]) -> list[str]:
+    """The interval for these trainings on other images, where nothing can be said of other seeds on them."""
+    cells = _texts(summary, write, "images_low", "images_high")
+    return [
+        cell if math.isnan(both) else numbers.NOTHING for cell, both in zip(cells, summary["both_low"], strict=True)
+    ]
 
 
 def _texts(summary: pd.DataFrame, write: Callable[..., str], *columns: str) -> list[str]:
@@ -85,10 +137,13 @@ def _as_given(summary: pd.DataFrame, column: PublishedColumn) -> list[str]:
 
 
 def _minus(summary: pd.DataFrame, label: str, given: list[str], decimals: int | None) -> list[str]:
-    """Measured less published, with the half-width of the measured mean; `≈` where the published number has it."""
-    write = partial(numbers.with_half_width, decimals=decimals, sign=True)
-    cells = _texts(summary, write, f"minus.{label}", "half")
-    return [
-        f"{ABOUT} {cell}" if text.startswith(ABOUT) and cell != numbers.NOTHING else cell
-        for cell, text in zip(cells, given, strict=True)
-    ]
+    """Measured less published with its half-width, and the verdict; `≈` where the published number has it."""
+    cells = []
+    fields = [summary[f"{part}.{label}"] for part in ("minus", "minus_low", "minus_high", "stands")]
+    for text, value, low, high, stands in zip(given, *fields, strict=True):
+        cell = numbers.with_half_width(value, (high - low) / 2, decimals=decimals, sign=True)
+        if cell != numbers.NOTHING:
+            cell = f"{ABOUT} {cell}" if text.startswith(ABOUT) else cell
+            cell += f", {stands}" if stands not in ("", UNSURE) else ""
+        cells.append(cell)
+    return cells

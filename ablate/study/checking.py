@@ -13,7 +13,8 @@ from pydantic_core import ErrorDetails
 
 from ablate.parts import PartError
 from ablate.recipe import CHECKPOINT_PATTERN, SOURCE_PATTERN
-from ablate.study.spec import NAME_PATTERN, TRAINABLE_PATTERN
+from ablate.study.names import NAME_PATTERN
+from ablate.study.spec import TRAINABLE_PATTERN
 from ablate.wording import EXPECTED, listing, nearest, shown
 
 Keys = tuple[str | int, ...]
@@ -24,6 +25,7 @@ _PATTERNS = {
     "'hfds/NAME', 'wds/PATH' or 'tfds/NAME'",
     CHECKPOINT_PATTERN: "'study:NAME', 'trial:ID', 'file:PATH' or 'timm'",
 }
+_RULES = ("value_error", "assertion_error")
 
 
 def findings(error: ValidationError, model: type[BaseModel], tree: Mapping[str, Any]) -> list[tuple[str, Keys]]:
@@ -61,7 +63,8 @@ def _real_keys(detail: ErrorDetails, tree: Any) -> Keys:
 
 
 def _message(details: list[ErrorDetails], keys: Keys, model: type[BaseModel], tree: Mapping[str, Any]) -> str:
-    detail = details[0]
+    # What breaks a rule has the right form: the other members of a union say nothing then.
+    detail = next((d for d in details if d["type"] in _RULES), details[0])
     field = ".".join(map(str, keys))
     name, owner = (str(keys[-1]), ".".join(map(str, keys[:-1]))) if keys else ("", "")
     inside = f" in {owner!r}" if owner else ""
@@ -71,7 +74,7 @@ def _message(details: list[ErrorDetails], keys: Keys, model: type[BaseModel], tr
         section = section_at(model, keys[:-1])
         allowed = list(section.model_fields) if section else []
         return f"unknown key {name!r}{inside}; {listing(allowed)}{nearest(name, allowed)}"
-    if detail["type"] in {"value_error", "assertion_error"}:
+    if detail["type"] in _RULES:
         cause = detail["ctx"]["error"]
         return str(cause) if isinstance(cause, PartError) or not field else f"{field}: {cause}"
     if "[key]" in detail["loc"]:
@@ -88,12 +91,13 @@ def _expectation(detail: ErrorDetails) -> str:
     if kind in EXPECTED:
         return f"must be {EXPECTED[kind]}"
     if kind == "literal_error":
-        return f"must be {context['expected']}"
+        return f"must be {context['expected'].replace('True', 'true')}"
     if kind == "string_pattern_mismatch":
         return f"must be {_PATTERNS[context['pattern']]}"
     if kind == "too_short":
         what = "list" if context["field_type"] in ("List", "Tuple") else "mapping"
-        return f"must be a {what} with at least {context['min_length']} entry"
+        least = context["min_length"]
+        return f"must be a {what} with at least {least} {'entry' if least == 1 else 'entries'}"
     return detail["msg"].replace("Input should be ", "must be ").replace("a valid ", "")
 
 
@@ -105,28 +109,29 @@ def _value_at(tree: Any, keys: Keys) -> Any:
 
 def section_at(model: type[BaseModel], keys: Keys) -> type[BaseModel] | None:
     """The pydantic model of the mapping that stands at ``keys``, or None where that is no model's."""
-    found: Any = model
+    found: list[Any] = [model]
     for key in keys:
-        if _is_model(found):
-            field = found.model_fields.get(str(key))
-            if field is None:
-                return None
-            found = _container(field.annotation)
-        elif typing.get_origin(found) in (dict, list):
-            found = _container(typing.get_args(found)[-1])
-        else:
-            return None
-    return found if _is_model(found) else None
+        found = [inner for annotation in found for inner in _inside(annotation, key)]
+    return next((annotation for annotation in found if _is_model(annotation)), None)
 
 
-def _container(annotation: Any) -> Any:
-    """The member of a union that has fields or items of its own; annotations' metadata is taken off."""
+def _inside(annotation: Any, key: str | int) -> list[Any]:
+    """What may stand at a key of a mapping, or at an index of a list; nothing where there is no such key."""
+    if _is_model(annotation):
+        field = annotation.model_fields.get(str(key))
+        return _members(field.annotation) if field is not None else []
+    if typing.get_origin(annotation) is (list if isinstance(key, int) else dict):
+        return _members(typing.get_args(annotation)[-1])
+    return []
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The members of a union, or what is none alone; annotations' metadata is taken off."""
     if typing.get_origin(annotation) is typing.Annotated:
-        annotation = typing.get_args(annotation)[0]
+        return _members(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        members = [_container(member) for member in typing.get_args(annotation)]
-        return next((m for m in members if _is_model(m) or typing.get_origin(m) in (dict, list)), None)
-    return annotation
+        return [inner for member in typing.get_args(annotation) for inner in _members(member)]
+    return [annotation]
 
 
 def _is_model(annotation: Any) -> bool:

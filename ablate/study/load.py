@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import importlib
 import itertools
 import sys
@@ -13,14 +12,16 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ablate.study import identity
+from ablate.study.analysis import resolve_analysis, resolve_seeds, resolve_sequential
 from ablate.study.bases import BaseRecipe, UserRecipe, VisionRecipe
 from ablate.study.checking import findings
 from ablate.study.document import Document, parse_setting, read_document
-from ablate.study.errors import Problem, StudyError
+from ablate.study.errors import StudyError
+from ablate.study.matched import Count, with_controls, without_suffix
 from ablate.study.published import published_columns
 from ablate.study.resolve import Scope, resolve_factors, resolve_teachers
-from ablate.study.spec import ProfileSpec, Seeds, SequentialSeeds, StudyFile
-from ablate.study.study import VISION, Analysis, Growth, Metric, Sequential, Study, Variant
+from ablate.study.spec import ProfileSpec, StudyFile
+from ablate.study.study import VISION, Growth, Metric, Study, Variant
 from ablate.study.teachers import Teachers
 from ablate.study.trials import Trials
 from ablate.study.variants import resolve_variants
@@ -36,6 +37,7 @@ def load_study(
     sets: Sequence[str] = (),
     cache: Path | None = None,
     growth: Growth = Growth(),  # noqa: B008 - frozen
+    count: Count | None = None,
 ) -> Study:
     """Read, check and resolve a study.
 
@@ -43,7 +45,8 @@ def load_study(
     so many seeds (more than the study asks for, where it gives a number and not a list), ``sets`` are
     ``field=value`` overrides of the base for a quick try, and published numbers then hold no longer. ``cache``
     is where fingerprints of data folders are kept. ``growth`` is what results have added to a study that grows by
-    them, and the Study's `regrow` loads it again with more. The study's folder is put at the end of `sys.path`, where a
+    them, and the Study's `regrow` loads it again with more. ``count`` counts parameters, which a study with
+    `match_parameters` needs. The study's folder is put at the end of `sys.path`, where a
     trainable or a part of the user's own is found and shadows no other module. Raises `StudyError`
     with every mistake's place.
     """
@@ -55,13 +58,13 @@ def load_study(
     base = _base(scope, sets)
     factors = resolve_factors(scope)
     specs = resolve_teachers(scope)
-    variants = resolve_variants(scope, factors, base, specs)
+    variants = resolve_variants(scope, factors, base, specs, only=without_suffix(only), growth=growth)
     metric, trainable = spec.metric, spec.trainable or VISION
     trials = Trials(trainable, revision, cache)
-    sequential = _sequential(scope, seeds)
+    sequential = resolve_sequential(scope, seeds)
 
     def regrow(grown: Growth) -> Study:
-        return load_study(path, profile, only=only, seeds=seeds, sets=sets, cache=cache, growth=grown)
+        return load_study(path, profile, only=only, seeds=seeds, sets=sets, cache=cache, growth=grown, count=count)
 
     study = Study(
         name=spec.study,
@@ -73,17 +76,18 @@ def load_study(
         trainable=trainable,
         metric=Metric(metric.name, metric.direction, metric.unit, metric.label or metric.name),
         factors=factors,
-        variants=_only(variants, only),
-        seeds=_seeds(scope, seeds),
+        variants=with_controls(variants.chosen, scope, base, count),
+        seeds=resolve_seeds(scope, seeds),
         trials=(),
         data_fingerprint=trials.data_of(base.tree),
-        published=() if sets else published_columns(scope, variants),
+        published=() if sets else published_columns(scope, variants.names),
         citation=spec.citation.strip(),
         selection=_selection(only, seeds, sets),
-        analysis=_analysis(scope),
+        analysis=resolve_analysis(scope, variants.names),
+        blocks=variants.blocks,
         sequential=sequential,
         growth=growth,
-        regrow=regrow if sequential is not None else None,
+        regrow=regrow if sequential is not None or variants.grows else None,
         header={"command": spec.command.strip(), "cost": spec.cost.strip(), "profile": scope.profile.note.strip()},
     )
     return _with_trials(study, Teachers(scope, specs, base, trials), trials)
@@ -125,47 +129,6 @@ def _base(scope: Scope, sets: Sequence[str]) -> BaseRecipe:
         field, value = parse_setting(text)
         base = base.changed({field: value}, None, (f"--set {text}",))
     return base.checked()
-
-
-def _seeds(scope: Scope, count: int | None) -> tuple[int, ...]:
-    own = scope.profile.seeds is not None
-    seeds: Seeds = scope.profile.seeds if scope.profile.seeds is not None else scope.spec.seeds
-    if count is not None and count < 1:
-        raise StudyError(Problem(f"--seeds {count}: there must be at least one seed"))
-    if isinstance(seeds, SequentialSeeds):
-        return tuple(range(count or seeds.max))
-    if isinstance(seeds, int):
-        return tuple(range(count or seeds))
-    for index, seed in enumerate(seeds):
-        if seed in seeds[:index]:
-            place = scope.in_profile("seeds", index) if own else ("seeds", index)
-            raise scope.document.error(f"seed {seed} is given twice", place)
-    if count is not None and count > len(seeds):
-        raise StudyError(Problem(f"--seeds {count}: the study lists {len(seeds)} seeds; allowed: 1 to {len(seeds)}"))
-    return tuple(seeds[:count])
-
-
-def _sequential(scope: Scope, count: int | None) -> Sequential | None:
-    """How seeds are added by results; ``--seeds`` fixes their number."""
-    seeds = scope.profile.seeds if scope.profile.seeds is not None else scope.spec.seeds
-    return Sequential(seeds.min, seeds.max) if isinstance(seeds, SequentialSeeds) and count is None else None
-
-
-def _analysis(scope: Scope) -> Analysis:
-    spec = scope.profile.analysis or scope.spec.analysis
-    return Analysis(spec.margin, spec.alpha, spec.over, dict(spec.tuned))
-
-
-def _only(variants: tuple[Variant, ...], patterns: Sequence[str]) -> tuple[Variant, ...]:
-    names = [v.name for v in variants]
-    chosen = set()
-    for pattern in patterns:
-        hits = fnmatch.filter(names, pattern)
-        if not hits:
-            message = f"--only {pattern}: there is no such Variant; {listing(names)}{nearest(pattern, names)}"
-            raise StudyError(Problem(message))
-        chosen.update(hits)
-    return tuple(v for v in variants if not patterns or v.is_baseline or v.name in chosen)
 
 
 def _selection(only: Sequence[str], seeds: int | None, sets: Sequence[str]) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.study.document import Path_
+from ablate.study.merging import Names
 from ablate.study.resolve import Scope
 from ablate.study.spec import PublishedColumnSpec
-from ablate.study.study import PublishedColumn, Variant
+from ablate.study.study import PublishedColumn
 from ablate.wording import listing, nearest
 
 _NEEDED = ("variant", "value", "source")
@@ -30,8 +31,11 @@ class _Table:
     rows: tuple[Mapping[str, str], ...]
 
 
-def published_columns(scope: Scope, variants: Sequence[Variant]) -> tuple[PublishedColumn, ...]:
-    """The columns that hold at a profile. Raises `StudyError` where the file or a row it should have is missing."""
+def published_columns(scope: Scope, names: Names) -> tuple[PublishedColumn, ...]:
+    """The columns that hold at a profile; their rows may call a Variant by any of its ``names``.
+
+    Raises `StudyError` where the file or a row that it should have is missing.
+    """
     if not scope.profile.published:
         return ()
     at = scope.in_profile("published")
@@ -39,11 +43,10 @@ def published_columns(scope: Scope, variants: Sequence[Variant]) -> tuple[Publis
         message = "a profile has published numbers, but the study has no 'published' section"
         raise scope.document.error(message, at)
     table = _read(scope, scope.spec.published.file)
-    names = [variant.name for variant in variants]
     _check_rows(scope, scope.spec.published.rows, names, table, _ROWS)
     for index, column in enumerate(scope.profile.published):
         _check_rows(scope, column.rows, names, table, (*at, index, "rows"))
-    return tuple(_column(scope, column, table, (*at, i)) for i, column in enumerate(scope.profile.published))
+    return tuple(_column(scope, column, table, names, (*at, i)) for i, column in enumerate(scope.profile.published))
 
 
 def _read(scope: Scope, file: str) -> _Table:
@@ -65,19 +68,18 @@ def _read(scope: Scope, file: str) -> _Table:
     return _Table(file, columns, rows)
 
 
-def _check_rows(scope: Scope, rows: Mapping[str, str], names: list[str], table: _Table, at: Path_) -> None:
+def _check_rows(scope: Scope, rows: Mapping[str, str], names: Names, table: _Table, at: Path_) -> None:
     """Every Variant and every label that `rows` names must exist, though not each label in each column."""
     labels = list(dict.fromkeys(row["variant"] for row in table.rows if row["variant"]))
     for name, label in rows.items():
-        if name not in names:
-            scope.unknown("Variant", name, names, (*at, name))
+        names.find(name, scope, (*at, name))
         if label not in labels:
             # The file may list a hundred; what is wanted is the nearest.
             hint = nearest(label, labels) or f"; {listing(labels[:20])}{', ...' if len(labels) > 20 else ''}"
             raise scope.document.error(f"the file {table.name!r} has no row {label!r}{hint}", (*at, name))
 
 
-def _column(scope: Scope, column: PublishedColumnSpec, table: _Table, at: Path_) -> PublishedColumn:
+def _column(scope: Scope, column: PublishedColumnSpec, table: _Table, names: Names, at: Path_) -> PublishedColumn:
     for key in column.where:
         if key not in table.columns:
             message = f"the file {table.name!r} has no column {key!r}; {listing(table.columns)}"
@@ -88,14 +90,18 @@ def _column(scope: Scope, column: PublishedColumnSpec, table: _Table, at: Path_)
     values: dict[str, float] = {}
     texts: dict[str, str] = {}
     sources: list[str] = []
-    for variant, label in rows.items():
+    for written, label in rows.items():
+        variant = names.carried[written]
         hits = [row for row in chosen if row["variant"] == label]
         if len(hits) > 1:
             message = f"{len(hits)} rows of the file are {label!r} in the column {column.label!r}; choose by `where`"
             raise scope.document.error(message, at)
-        if not hits and variant in column.rows:
+        if not hits and written in column.rows:
             message = f"no row {label!r} of the file is in the column {column.label!r}"
-            raise scope.document.error(message, (*at, "rows", variant))
+            raise scope.document.error(message, (*at, "rows", written))
+        if hits and variant in values:
+            message = f"{variant!r} has a number in the column {column.label!r} already, by another of its names"
+            raise scope.document.error(message, (*at, "rows", written))
         for hit in hits:
             values[variant] = _number(scope, hit["value"], label, at)
             texts[variant] = _about(scope, hit, label, at) + hit["value"].strip()

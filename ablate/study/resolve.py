@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
+from ablate.study.design_spec import DesignSpec
 from ablate.study.document import Document, Path_
 from ablate.study.spec import FactorSpec, ProfileSpec, StudyFile, TeacherSpec, VariantSpec
 from ablate.study.study import BASELINE, Factor, Level
@@ -41,6 +42,17 @@ class Scope:
     def teacher_place(self, name: str) -> Path_:
         """Where a teacher stands."""
         return self.in_profile("teachers", name) if name in self.profile.teachers else ("teachers", name)
+
+    @property
+    def designs(self) -> Iterator[tuple[str | DesignSpec, Path_]]:
+        """The designs, each with its place: the profile's if it has any, else the study's."""
+        own = self.profile.design is not None
+        asked = self.profile.design if self.profile.design is not None else self.spec.design
+        place: Path_ = self.in_profile("design") if own else ("design",)
+        if isinstance(asked, list):
+            yield from ((design, (*place, index)) for index, design in enumerate(asked))
+        else:
+            yield asked, place
 
     def unknown(self, kind: str, name: str, choices: list[str], at: Path_) -> NoReturn:
         """Raise a `StudyError` for a name that does not exist."""
@@ -119,11 +131,16 @@ def _levels(name: str, listed: VariantSpec, scope: Scope, factors: Mapping[str, 
     chosen = {}
     for factor, written in listed.levels.items():
         place = (*scope.variant_place(name), "levels", factor)
-        if factor not in factors:
-            scope.unknown("Factor", factor, list(factors), place)
-        known = [factors[factor].reference, *factors[factor].levels]
         level = scope.document.name_at(place, written)
-        if level not in known:
-            scope.unknown(f"Level of {factor!r}", level, known, place)
+        check_level(scope, factors, factor, level, place)
         chosen[factor] = level
     return chosen
+
+
+def check_level(scope: Scope, factors: Mapping[str, Factor], factor: str, level: str, place: Path_) -> None:
+    """Raises `StudyError` where there is no such Factor, or it has no such Level."""
+    if factor not in factors:
+        scope.unknown("Factor", factor, list(factors), place)
+    known = [factors[factor].reference, *factors[factor].levels]
+    if level not in known:
+        scope.unknown(f"Level of {factor!r}", level, known, place)

@@ -17,7 +17,8 @@ from ablate.presets import PRESETS
 from ablate.recipe import Model, Part, Recipe, Section
 from ablate.recipe.whole import TIMM
 from ablate.study.checking import section_at
-from ablate.study.spec import NAME_PATTERN, TRAINABLE_PATTERN, StudyFile
+from ablate.study.names import NAME_PATTERN
+from ablate.study.spec import TRAINABLE_PATTERN, StudyFile
 
 Schema = dict[str, Any]
 _OWN_CLASS: Schema = {"type": "string", "pattern": TRAINABLE_PATTERN, "description": "A class of your own."}

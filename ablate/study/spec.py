@@ -7,16 +7,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ablate.recipe import Section
+from ablate.study.design_spec import Combination, Designs, OnlyIf
+from ablate.study.names import LevelName, Name
 
-#: Names appear in file names, tags and tables, so they are one word; `=` and `,` join them in Variants' names.
-NAME_PATTERN = r"^[^\s=,/\\*?\[\]:.][^\s=,/\\*?\[\]:]*$"
 TRAINABLE_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-#: A Level may be called `10`: then it is named as it is written.
-LevelName = Name | int | float
 #: `{model.position: learned}`: fields of the Recipe, dotted or nested, and their values.
 Overrides = dict[str, Any]
-DesignName = Literal["one_at_a_time", "factorial", "listed"]
 
 
 class SequentialSeeds(Section):
@@ -142,6 +138,8 @@ class ProfileSpec(Section):
     """Overrides of the base Recipe, nested or dotted."""
     factors: dict[Name, FactorChange] = {}
     """Changes to Factors."""
+    design: Designs | None = None
+    """Which Variants are trained at this profile."""
     variants: dict[Name, VariantSpec | None] = {}
     """Listed Variants that are replaced or added; null takes one out."""
     teachers: dict[Name, TeacherSpec | None] = {}
@@ -182,7 +180,7 @@ class StudyFile(Section):
     seeds: Seeds
     """How many seeds, or which; or `{min: 3, max: 12, stop: decided}`."""
     analysis: AnalysisSpec = AnalysisSpec()
-    """How results are judged."""
+    """The margin that matters, the rate of errors, and what verdicts speak of."""
     match_parameters: str | None = None
     """A field of the Recipe, such as `model.dim`: each Variant with more or fewer parameters than the baseline gets a
     twin, `NAME@matched`, in which this field is adjusted until it has as many."""
@@ -190,8 +188,14 @@ class StudyFile(Section):
     """The Recipe of the baseline."""
     factors: dict[Name, FactorSpec] = {}
     """The questions."""
-    design: DesignName | Annotated[list[DesignName], Field(min_length=1)] = "one_at_a_time"
-    """Which Variants are trained; `listed` is implied by `variants`."""
+    design: Designs = "one_at_a_time"
+    """Which Variants are trained: a design, one with options, or a list of them; `listed` is implied by `variants`."""
+    exclude: list[Combination] = []
+    """Combinations of Levels that are not trained: Factor -> Level, or several."""
+    only_if: list[OnlyIf] = []
+    """Levels that are trained only together with others."""
+    zip: list[Annotated[list[Name], Field(min_length=2)]] = []
+    """Factors whose Levels go together, the first with the first; they are varied as one."""
     variants: dict[Name, VariantSpec] = {}
     """Variants listed by name, beside those of the design."""
     teachers: dict[Name, TeacherSpec] = {}

@@ -155,10 +155,19 @@ class Block:
     """Of a ladder: each rung was chosen by the results, among ``tried``."""
     tried: tuple[str, ...] = ()
     """Of a greedy ladder: all Variants that were candidates for a rung."""
+    candidates: Mapping[str, str] = field(default_factory=dict)
+    """Of a greedy ladder that is not at its top: step, as the study writes it -> the Variant that it would make."""
     resolution: int = 0
     """Of a fractional design: the length of its shortest alias, less one effect; 0 otherwise."""
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Of a fractional design: effect (`a`, `a:b`) -> the effects of up to two Factors that it cannot be told from."""
+    zipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Factor in `factors` -> others that go together with it, for all of which it stands; a ladder names all itself."""
+    excluded: int = 0
+    """Combinations of the design that constraints took out."""
+    cells: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Variant -> the Levels (of every Factor) by which this design has it, where a Variant that is merged with another
+    one of the same Recipe carries other Levels."""
 
 
 @dataclass(frozen=True)

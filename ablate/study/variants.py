@@ -2,137 +2,144 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+import fnmatch
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
+from ablate.study.axes import ApartError, Axes, Point, resolve_axes
 from ablate.study.bases import BaseRecipe
-from ablate.study.designs import Assignment, one_at_a_time, reference, size, union, variant_name
+from ablate.study.blocks import make_blocks
+from ablate.study.designs import resolve_designs
 from ablate.study.document import Path_
+from ablate.study.enumerations import Given
 from ablate.study.errors import Problem, StudyError
 from ablate.study.identity import digest
-from ablate.study.overrides import differences, overlap, settings
+from ablate.study.levels import check_contradictions, check_levels, recipe_key
+from ablate.study.merging import Named, Names, merged
+from ablate.study.overrides import differences
+from ablate.study.recipes import Recipes
 from ablate.study.resolve import Scope, resolve_listed
-from ablate.study.study import Factor, Level, Variant
-from ablate.study.teachers import check_teacher
+from ablate.study.rules import Rules, resolve_rules
+from ablate.study.space import Space
+from ablate.study.study import BASELINE, Block, Factor, Growth, Variant
 
-_Changed = list[tuple[str, Level]]
-#: The most Variants that a design may have: each is resolved and checked (2 ms) before anything trains.
+#: The most Variants that a study may train: each is resolved and checked (2 ms) before anything trains.
 MAX_VARIANTS = 10_000
+#: The most combinations that are gone through to count them, or to find those that are asked for (5 microseconds each).
+MAX_COMBINATIONS = 2**18
+
+
+@dataclass(frozen=True)
+class Variants:
+    """The Variants of a study that are trained, and what is known of all."""
+
+    chosen: tuple[Variant, ...]
+    """The baseline first."""
+    blocks: tuple[Block, ...]
+    names: Names
+    """Of all Variants, whether or not they are chosen."""
+    grows: bool
+    """Whether results choose what comes next: there is a greedy ladder, as a whole."""
 
 
 def resolve_variants(
-    scope: Scope, factors: Mapping[str, Factor], base: BaseRecipe, teachers: Collection[str] = ()
-) -> tuple[Variant, ...]:
-    """Every Variant of the design, the baseline first, then the listed ones.
+    scope: Scope,
+    factors: Mapping[str, Factor],
+    base: BaseRecipe,
+    teachers: Collection[str] = (),
+    *,
+    only: Sequence[str] = (),
+    growth: Growth = Growth(),  # noqa: B008 - frozen
+) -> Variants:
+    """The Variants of the designs, the baseline first, then the listed ones; those of one Recipe are one.
 
-    One that learns from one of the study's ``teachers`` names it as the study does. Raises `StudyError` for a design of
-    more than `MAX_VARIANTS`, for a Level that cannot be applied or changes nothing, for two Variants with one Recipe,
-    for Levels that contradict each other, and for listed Variants that name what does not exist.
+    ``only`` are patterns on their names, and only what they choose is resolved; the rest is checked all the same. One
+    that learns from one of the study's ``teachers`` names it as the study does. Raises `StudyError` for more than
+    `MAX_VARIANTS` of them, for a Level that cannot be applied or changes nothing, for Levels that contradict each
+    other, for listed Variants that name what does not exist or what constraints take out, and for a design that
+    cannot be.
     """
-    designs = [scope.spec.design] if isinstance(scope.spec.design, str) else list(scope.spec.design)
-    _check_size(scope, factors, designs)
-    recipes = _Recipes(scope, factors, base, teachers)
-    recipes.check_levels()
-    variants = []
-    seen: dict[str, str] = {}
-    for name, assignment, note, at in _named(scope, factors, designs):
-        recipe = recipes.of(name, assignment, at)
-        key = digest(recipe)
-        if key in seen:
-            message = f"Variants {seen[key]!r} and {name!r} have the same Recipe; take one out"
-            raise scope.document.error(message, at)
-        seen[key] = name
-        variants.append(Variant(name, assignment, recipe, differences(base.tree, recipe), note))
-    return tuple(variants)
+    axes = resolve_axes(scope, factors)
+    rules = resolve_rules(scope, axes)
+    designs = resolve_designs(scope, axes, rules, growth)
+    listed = _listed(scope, axes, rules)
+    generated = Space(axes, [design.points for design in designs], rules)
+    _check_bound(scope, generated, only)
+    space = Space(axes, [*generated.designs, Given([point for point, _ in listed.values()])], rules)
+    recipes = Recipes(scope, axes, base, teachers)
+    effects = check_levels(space, recipes)
+
+    def place_of(variant: Named) -> Path_:
+        if variant.listed:
+            return scope.variant_place(variant.name)
+        changed = recipes.changed(variant.point)
+        return scope.overrides_place(changed[-1][0], changed[-1][1].name) if changed else ("base",)
+
+    every = [Named(axes.name(point), point) for point in generated]
+    every += [Named(name, point, listed=True) for name, (point, _) in listed.items()]
+    check_contradictions(space, recipes, every, place_of)
+    whole = merged(every, recipe_key(space, effects))
+    asked = _only(whole, only)
+    _check_count(scope, len(asked))
+    chosen = merged(asked, lambda variant: digest(recipes.of(variant.point)))
+    names = Names.of(whole, chosen)
+    blocks = make_blocks(scope, space, designs, list(listed), chosen, names)
+    notes = {name: note for name, (_, note) in listed.items()}
+    made = tuple(_variant(variant, recipes, notes.get(variant.name, "")) for variant in chosen)
+    return Variants(made, blocks, names, any(block.greedy for block in blocks))
 
 
-def _check_size(scope: Scope, factors: Mapping[str, Factor], designs: list[Any]) -> None:
-    largest = max(size(name, factors) for name in designs)
-    if largest > MAX_VARIANTS:
-        allowed = f"at most {MAX_VARIANTS:,} are allowed; take out Factors or Levels, or list the Variants that matter"
-        raise scope.document.error(f"the design has {largest:,} Variants; {allowed}", ("design",))
+def _variant(variant: Named, recipes: Recipes, note: str) -> Variant:
+    recipe = recipes.of(variant.point)
+    changes = differences(recipes.base.tree, recipe)
+    return Variant(variant.name, recipes.axes.levels(variant.point), recipe, changes, note, variant.also)
 
 
-def _named(
-    scope: Scope, factors: Mapping[str, Factor], designs: list[Any]
-) -> Iterator[tuple[str, Assignment, str, Path_]]:
-    """Name, Levels, note and place of every Variant."""
-    for assignment in union(designs, factors):
-        changed = _changed(assignment, factors)
-        place = scope.overrides_place(changed[-1][0], changed[-1][1].name) if changed else ("base",)
-        yield variant_name(assignment, factors), assignment, "", place
-    for name, (levels, note) in resolve_listed(scope, factors).items():
-        yield name, reference(factors) | levels, note, scope.variant_place(name)
+def _listed(scope: Scope, axes: Axes, rules: Rules) -> dict[str, tuple[Point, str]]:
+    """Listed Variants: name -> (point, note). Raises `StudyError` for one that constraints take out."""
+    found = {}
+    for name, (levels, note) in resolve_listed(scope, axes.factors).items():
+        try:
+            point = axes.at(levels)
+        except ApartError as error:
+            raise scope.document.error(f"Variant {name!r}: {error}", scope.variant_place(name)) from None
+        rule = rules.broken_by(point)
+        if rule is not None:
+            raise scope.document.error(f"Variant {name!r} is taken out by {rule.text}", scope.variant_place(name))
+        found[name] = point, note
+    return found
 
 
-def _changed(assignment: Mapping[str, str], factors: Mapping[str, Factor]) -> _Changed:
-    """Factor and Level, wherever it is not the reference."""
-    return [(f, factors[f].levels[name]) for f, name in assignment.items() if name != factors[f].reference]
+def _check_bound(scope: Scope, generated: Space, only: Sequence[str]) -> None:
+    """Raises `StudyError` for designs too large even to be gone through."""
+    if generated.bound > MAX_COMBINATIONS:
+        chosen = f"; --only chooses among at most {MAX_COMBINATIONS:,}" if only else ""
+        _refuse(scope, generated.bound, chosen)
 
 
-class _Recipes:
-    """The Recipe that an assignment of Levels makes of the base; each is made once."""
+def _check_count(scope: Scope, count: int) -> None:
+    if count > MAX_VARIANTS:
+        _refuse(scope, count, "")
 
-    def __init__(
-        self, scope: Scope, factors: Mapping[str, Factor], base: BaseRecipe, teachers: Collection[str]
-    ) -> None:
-        self._scope, self._factors, self._base, self._teachers = scope, factors, base, teachers
-        self._made: dict[tuple[str, ...], Mapping[str, Any]] = {}
-        self._steps: list[tuple[tuple[str, Level], BaseRecipe]] = []
-        """Level by Level, how the last Recipe came from the base."""
 
-    def check_levels(self) -> None:
-        """Apply each Level alone to the base, whether or not the design does; every mistake is told at once."""
-        problems: list[Problem] = []
-        unchanged = digest(self._base.tree)
-        for assignment in one_at_a_time(self._factors):
-            changed = _changed(assignment, self._factors)
-            try:
-                recipe = self.of("", assignment, ())
-            except StudyError as error:
-                problems += error.problems
-                continue
-            if changed and digest(recipe) == unchanged:
-                (factor, level), *_ = changed
-                same = f"its Recipe is that of the reference {self._factors[factor].reference!r}"
-                message = f"Level {level.name!r} of {factor!r} changes nothing: {same}"
-                problems.append(self._scope.document.problem(message, self._scope.overrides_place(factor, level.name)))
-        if problems:
-            raise StudyError(*problems)
+def _refuse(scope: Scope, count: int, chosen: str) -> None:
+    allowed = f"at most {MAX_VARIANTS:,} are allowed; take out Factors or Levels, or list the Variants that matter"
+    _, place = next(iter(scope.designs))
+    at = place[:-1] if isinstance(place[-1], int) else place
+    raise scope.document.error(f"the design has {count:,} Variants; {allowed}{chosen}", at)
 
-    def of(self, name: str, assignment: Assignment, at: Path_) -> Mapping[str, Any]:
-        """The resolved Recipe. Raises `StudyError` where a Level does not fit the base, or another Level."""
-        key = tuple(assignment.values())
-        if key not in self._made:
-            changed = _changed(assignment, self._factors)
-            self._check_contradictions(name, changed, at)
-            checked = self._changed(changed).checked()
-            check_teacher(checked, self._teachers)
-            self._made[key] = checked.tree
-        return self._made[key]
 
-    def _changed(self, changed: _Changed) -> BaseRecipe:
-        """The base with some Levels, not yet checked. A factorial goes through them like the digits of a counter, so
-        all but the last Levels are mostly those of the Recipe before, and are not applied again.
-        """
-        shared = 0
-        while shared < min(len(changed), len(self._steps)) and self._steps[shared][0] == changed[shared]:
-            shared += 1
-        del self._steps[shared:]
-        for factor, level in changed[shared:]:
-            recipe = self._steps[-1][1] if self._steps else self._base
-            place = self._scope.overrides_place(factor, level.name)
-            self._steps.append(((factor, level), recipe.changed(level.overrides, self._scope.document, place)))
-        return self._steps[-1][1] if self._steps else self._base
-
-    def _check_contradictions(self, name: str, changed: _Changed, at: Path_) -> None:
-        """Two Levels of one Variant may set the same field only if to the same value."""
-        fields: list[tuple[str, Any, str]] = []
-        for factor, level in changed:
-            own = f"{factor}={level.name}"
-            for field, value in settings(level.overrides, parts=self._base.has_parts):
-                for other, other_value, owner in fields:
-                    if owner != own and overlap(field, other) and (field, value) != (other, other_value):
-                        both = f"{owner} sets {other!r} and {own} sets {field!r}"
-                        raise self._scope.document.error(f"Variant {name!r} contradicts itself: {both}", at)
-                fields.append((field, value, own))
+def _only(variants: Sequence[Named], patterns: Sequence[str]) -> list[Named]:
+    """The baseline, and those that a pattern fits by any of their names. Raises `StudyError` for one that fits none."""
+    if not patterns:
+        return list(variants)
+    fits: list[Callable[[str], object]] = [re.compile(fnmatch.translate(pattern)).match for pattern in patterns]
+    chosen = [variant.name == BASELINE for variant in variants]
+    for pattern, fit in zip(patterns, fits, strict=True):
+        hits = [any(map(fit, variant.names)) for variant in variants]
+        if not any(hits):
+            told = Names.of(variants).unknown(pattern)
+            raise StudyError(Problem(f"--only {pattern}: there is no such Variant; {told}"))
+        chosen = [before or now for before, now in zip(chosen, hits, strict=True)]
+    return [variant for variant, taken in zip(variants, chosen, strict=True) if taken]

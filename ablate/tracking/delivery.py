@@ -87,7 +87,13 @@ class Delivery:
         """Whether a Record is left for later, as it may be out of date: a server's is also written by workers."""
         return is_server(self.store.uri) and may_be_running(self.spool, record)
 
-    def summarise(self, aggregates: Mapping[str, Mapping[str, float]], files: list[Path], wait_s: float = 60.0) -> str:
+    def summarise(
+        self,
+        aggregates: Mapping[str, Mapping[str, float]],
+        files: Sequence[Path],
+        description: str = "",
+        wait_s: float = 60.0,
+    ) -> str:
         """Write Variant name -> aggregates, and the report's files, into the Store, as `Store.summarise` does.
 
         Returns the reason where that was not possible, and an empty string where it was. Waits up to ``wait_s``
@@ -95,7 +101,7 @@ class Delivery:
         """
         try:
             with self._alone(wait_s):
-                self.store.summarise(self.study, aggregates, files)
+                self.store.summarise(self.study, aggregates, files, description)
         except StoreUnavailable as error:
             return str(error)
         return ""

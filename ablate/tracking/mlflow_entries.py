@@ -56,7 +56,7 @@ def study_tags(study: Study) -> dict[str, str]:
     taught = "; a teacher is a run of its own" if study.teachers else ""
     note.append(
         f"One parent run a Variant, one child run a Trial{taught}. Compared by `{study.metric.name}` "
-        f"({study.metric.direction}). The report is among the artifacts of the baseline's parent run."
+        f"({study.metric.direction}). The report is the run named `report`."
     )
     return _tags(
         {
@@ -87,6 +87,15 @@ def variant_tags(study: Study, variant: Variant) -> dict[str, str]:
             "mlflow.source.type": "LOCAL",
         }
     )
+
+
+def report_tags(study: Study, description: str) -> dict[str, str]:
+    """Tags of the run that holds the report. A description too long for MLflow ends with a whole line."""
+    note = f"The report of {study.slug}: {study.question}\n\n{description}".rstrip()
+    rest = "\n\n... the rest is in `report.md`, among the artifacts."
+    if len(note) > TAG_LENGTH:
+        note = note[: note.rindex("\n", 0, TAG_LENGTH - len(rest))] + rest
+    return _tags({KIND: "report", "ablate.study": study.name, "ablate.profile": study.profile, _NOTE: note})
 
 
 def place_tags(study: Study, variant: Variant, trial: Trial, parent: str | None, also: Sequence[str]) -> dict[str, str]:

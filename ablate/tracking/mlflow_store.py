@@ -19,6 +19,7 @@ from ablate.tracking import mlflow_entries as entries
 from ablate.tracking.codec import RecordError, decode
 from ablate.tracking.destination import Destination, Places
 from ablate.tracking.mlflow_client import Connection
+from ablate.tracking.mlflow_report import write_report_run
 from ablate.tracking.mlflow_runs import TrialRun
 from ablate.tracking.mlflow_search import experiments, make_experiment, search
 from ablate.tracking.mlflow_variants import VariantRuns
@@ -139,15 +140,22 @@ class MlflowStore:
             if record.status == "running":
                 self._kept[key] = run
 
-    def summarise(self, study: Study, aggregates: Mapping[str, Mapping[str, float]], report_files: list[Path]) -> None:
-        """Write the aggregates to the parent runs, and the report's files to the baseline's."""
+    def summarise(
+        self,
+        study: Study,
+        aggregates: Mapping[str, Mapping[str, float]],
+        report_files: Sequence[Path],
+        description: str = "",
+    ) -> None:
+        """Write the aggregates to the parent runs, and the report's files to the run named ``report``."""
         with self._writing() as client:
             experiment = self._experiment(client, study)
             parents = self._parents(client, experiment)
             runs = parents.runs_of(study, study.variants)
             for variant in study.variants:
-                files = report_files if variant == study.baseline else []
-                parents.summarise(runs[variant.name], aggregates.get(variant.name, {}), files)
+                parents.summarise(runs[variant.name], aggregates.get(variant.name, {}))
+            if report_files:
+                write_report_run(client, experiment, study, report_files, description)
 
     def _places_of(self, study: Study) -> Places:
         if self._places is None or self._places.study is not study:

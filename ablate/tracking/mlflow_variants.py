@@ -8,13 +8,11 @@ the later one to look sees both; that both withdraw costs a random pause and ano
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ablate.study.study import Study, Variant
@@ -108,8 +106,8 @@ class VariantRuns:
         with ThreadPoolExecutor(self._threads) as pool:
             return list(pool.map(do, what))
 
-    def summarise(self, run_id: str, aggregates: Mapping[str, float], files: Sequence[Path]) -> None:
-        """Log what changed of the aggregates and of the files, and mark the run as finished.
+    def summarise(self, run_id: str, aggregates: Mapping[str, float]) -> None:
+        """Log what changed of the aggregates, and mark the run as finished.
 
         A metric cannot be taken back: what the run holds of an earlier summary and this one lacks becomes NaN,
         so that no run mixes the numbers of two.
@@ -121,26 +119,9 @@ class VariantRuns:
         changed = [(n, v, now, 0) for n, v in values.items() if not _same(run.data.metrics.get(n), v)]
         if changed:
             log(self._client, run_id, changed)
-        digest = _digest_files(files)
-        if files and run.data.tags.get("ablate.report") != digest:
-            for path in files:
-                if path.is_dir():
-                    self._client.log_artifacts(run_id, str(path), f"report/{path.name}")
-                else:
-                    self._client.log_artifact(run_id, str(path), "report")
-            log(self._client, run_id, tags={"ablate.report": digest})
         if run.info.status != "FINISHED":
             self._client.set_terminated(run_id, "FINISHED")
 
 
 def _same(held: float | None, value: float) -> bool:
     return held is not None and (held == value or (held != held and value != value))
-
-
-def _digest_files(files: Iterable[Path]) -> str:
-    content = hashlib.sha256()
-    for path in files:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                content.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
-    return content.hexdigest()[:16]

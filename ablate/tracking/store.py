@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 from urllib.parse import unquote
@@ -91,8 +91,16 @@ class Store(Protocol):
         """
         ...
 
-    def summarise(self, study: Study, aggregates: Mapping[str, Mapping[str, float]], report_files: list[Path]) -> None:
+    def summarise(
+        self,
+        study: Study,
+        aggregates: Mapping[str, Mapping[str, float]],
+        report_files: Sequence[Path],
+        description: str = "",
+    ) -> None:
         """Write Variant name -> aggregates, and the report's files (files or folders), beside the Trials.
+
+        ``description`` is the table of results in Markdown, for people who look at the report there.
 
         An aggregate that an earlier summary had and this one has not is NaN from now on. Through
         `Delivery.summarise`, lest two processes do it at once.

@@ -61,6 +61,7 @@ def _text(check: Check) -> str:
     ("name", "count"),
     [
         ("ceit", 16),
+        ("ceit-components", 4),  # what two or three of its Levels do is what each does
         ("deepvit", 4),
         ("deit", 17 + 2),  # two teachers
         ("families", 10),

@@ -87,7 +87,7 @@ def test_mlflow_has_parents_children_params_metrics_and_files(trained):
 
 def test_mlflow_holds_the_report_with_working_links(trained):
     """The report that MLflow keeps has its figures where its pages look for them."""
-    (folder,) = (p.parent for p in (trained.place.root / "mlruns").rglob("report/report.md"))
+    (folder,) = (p.parent for p in (trained.place.root / "mlruns").rglob("report.md"))
     links = re.findall(r"\]\(([^)#:]+)\)|src=\"([^\":]+)\"", (folder / "report.md").read_text(encoding="utf-8"))
     links = [a or b for a, b in links]
     assert any(link.startswith("figures/") for link in links)

@@ -45,7 +45,7 @@ def test_a_markdown_paragraph_reads_as_written(text: str) -> None:
 
 MACROS = {
     r"\textbackslash{}": "\\", r"\textasciicircum{}": "^", r"\textasciitilde{}": "~", r"\textless{}": "<",
-    r"\textgreater{}": ">", r"\textbar{}": "|", r"\textquotedbl{}": '"', "$-$": "−", r"$\pm$": "±",
+    r"\textgreater{}": ">", r"\textbar{}": "|", r"\char34{}": '"', "$-$": "−", r"$\pm$": "±",
     r"$\times$": "×", r"$\rightarrow$": "→", r"$\Delta$": "Δ", r"\textemdash{}": "—",
     r"$\approx$": "≈",
 }  # fmt: skip

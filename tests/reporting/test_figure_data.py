@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -40,14 +40,22 @@ def compared_of(fake: SimpleNamespace, direction: str = "maximize") -> tuple[Com
     return comparison(study, records), history_frame(study, records)
 
 
-def lines_at(figure: Figure, y: float, marker: str) -> list[Line2D]:
-    """The lines of the first panel that have this marker in this row."""
-    found = [line for line in figure.axes[0].get_lines() if line.get_marker() == marker]
-    return [line for line in found if len(line.get_ydata()) and np.allclose(np.asarray(line.get_ydata()), y)]
+class Mark(NamedTuple):
+    """A marker of a row: where it is, and the artist that it is a part of."""
+
+    x: float
+    line: Line2D
 
 
-def xs(lines: list[Line2D]) -> list[float]:
-    return [float(x) for line in lines for x in np.asarray(line.get_xdata())]
+def marks_at(figure: Figure, y: float, marker: str) -> list[Mark]:
+    """The markers of this form that the first panel has in this row."""
+    lines = [line for line in figure.axes[0].get_lines() if line.get_marker() == marker]
+    points = [(x, at, line) for line in lines for x, at in zip(line.get_xdata(), line.get_ydata(), strict=True)]
+    return [Mark(float(x), line) for x, at, line in points if np.isclose(at, y)]
+
+
+def xs(marks: list[Mark]) -> list[float]:
+    return [mark.x for mark in marks]
 
 
 def legend_of(figure: Figure) -> dict[str, Line2D]:
@@ -65,11 +73,11 @@ def test_a_difference_is_drawn_where_it_is(width: float, fake: SimpleNamespace) 
     assert figure is not None
     for y, (name, marker) in enumerate((("up", "^"), ("down", "v"), ("level", "o"))):
         row = compared.summary.set_index("variant").loc[name]
-        assert xs(lines_at(figure, y, marker)) == pytest.approx([row["difference"]])
-        assert xs(lines_at(figure, y, "|")) == pytest.approx([row["difference_low"], row["difference_high"]])
+        assert xs(marks_at(figure, y, marker)) == pytest.approx([row["difference"]])
+        assert xs(marks_at(figure, y, "|")) == pytest.approx([row["difference_low"], row["difference_high"]])
         singles = np.subtract(VALUES[name], VALUES["baseline"])
-        assert xs(lines_at(figure, y + 0.24, "o")) == pytest.approx(list(singles))
-    assert lines_at(figure, 3, "o") == []
+        assert xs(marks_at(figure, y + 0.24, "o")) == pytest.approx(list(singles))
+    assert marks_at(figure, 3, "o") == []
 
 
 @pytest.mark.parametrize(
@@ -86,11 +94,11 @@ def test_the_marker_is_the_verdict(
     legend = legend_of(figure)
     verdicts = dict(zip(compared.summary["variant"], compared.summary["verdict"], strict=True))
     for y, name, (marker, colour) in ((0, "up", up), (1, "down", down)):
-        (line,) = lines_at(figure, y, marker)
+        ((_, line),) = marks_at(figure, y, marker)
         assert to_hex(line.get_markerfacecolor()) == colour
         shown = legend[verdicts[name]]
         assert (shown.get_marker(), to_hex(shown.get_markerfacecolor())) == (marker, colour)
-    (line,) = lines_at(figure, 2, "o")
+    ((_, line),) = marks_at(figure, 2, "o")
     assert to_hex(line.get_markerfacecolor()) == to_hex("white")
     assert verdicts == {"baseline": "", "up": legend_verdict(up), "down": legend_verdict(down), **dict.fromkeys(
         ("level", "lost"), "not enough evidence"
@@ -107,8 +115,8 @@ def test_each_source_has_its_own_sign_at_the_published_difference(fake: SimpleNa
     with paper_style():
         figure = differences.draw(compared)
     assert figure is not None
-    assert [xs(lines_at(figure, y, "D")) for y in range(4)] == [[1.25], [-1.25], [], []]
-    assert [xs(lines_at(figure, y, "s")) for y in range(4)] == [[1.5], [], [-1.0], []]
+    assert [xs(marks_at(figure, y, "D")) for y in range(4)] == [[1.25], [-1.25], [], []]
+    assert [xs(marks_at(figure, y, "s")) for y in range(4)] == [[1.5], [], [-1.0], []]
     legend = legend_of(figure)
     assert [text for text in legend if text.startswith("published")] == ["published: Table 1", "published: rerun"]
     assert [legend[f"published: {name}"].get_marker() for name in ("Table 1", "rerun")] == ["D", "s"]
@@ -124,7 +132,7 @@ def test_a_far_row_keeps_its_verdict(fake: SimpleNamespace) -> None:
         figure = differences.draw(compared, SINGLE)
     assert figure is not None
     assert compared.summary.loc[4, "verdict"] == "hurts"
-    (arrow,), (verdict,) = lines_at(figure, 3, "<"), lines_at(figure, 3, "v")
+    ((_, arrow),), ((_, verdict),) = marks_at(figure, 3, "<"), marks_at(figure, 3, "v")
     assert to_hex(arrow.get_color()) == RED
     assert to_hex(verdict.get_markerfacecolor()) == RED
     assert set(legend_of(figure)) == {"hurts", "not enough evidence", "one seed"}
@@ -171,8 +179,8 @@ def test_every_trial_is_a_point_at_its_value(fake: SimpleNamespace) -> None:
     assert figure is not None
     for y, (name, values) in enumerate(VALUES.items()):
         for offset, marker, value in zip((-0.16, 0.0, 0.16), "osD", values, strict=True):
-            assert xs(lines_at(figure, y + offset, marker)) == ([] if name == "lost" else [value])
-        assert xs(lines_at(figure, y, "|")) == ([] if name == "lost" else pytest.approx([np.mean(values)]))
+            assert xs(marks_at(figure, y + offset, marker)) == ([] if name == "lost" else [value])
+        assert xs(marks_at(figure, y, "|")) == ([] if name == "lost" else pytest.approx([np.mean(values)]))
     texts = {text.get_text(): text.get_position()[1] for text in figure.axes[-1].texts}
     assert texts == {"× seeds 0, 1, 2: diverged": 4}
 

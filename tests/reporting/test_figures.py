@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import struct
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +13,13 @@ from ablate.reporting.comparison import comparison
 from ablate.reporting.figures import curves, differences
 from ablate.reporting.figures.drawn import draw_all
 from ablate.reporting.figures.panels import core_reach
-from ablate.reporting.figures.style import SINGLE, label, paper_style, row_label
+from ablate.reporting.figures.style import SINGLE, label, paper_style, row_label, to_pdf, to_svg
 from ablate.reporting.frame import history_frame
+from ablate.reporting.report import Report
 
 NAN = float("nan")
+#: The figures of `make_realistic`: its Variants cost the same, and it has one design.
+MADE = ("differences", "curves", "trials")
 
 
 def drawn(study: Any, records: Any) -> dict[str, bytes]:
@@ -30,19 +32,53 @@ def visible_texts(figure: Any) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["written", "written_hostile"])
 def test_figures_have_the_width_of_a_column(kind: str, request: pytest.FixtureRequest) -> None:
-    """All are drawn without a warning, 6.8 or 3.3 inches wide at 200 dpi, as SVG that parses and as PNG."""
+    """All are drawn without a warning, 6.8 or 3.3 inches wide, as SVG that parses and as PDF."""
     files = {
         path.name: path.read_bytes() for path in request.getfixturevalue(kind).files if path.parent.name == "figures"
     }
-    assert len(files) == 12
+    assert set(files) == {f"{name}.{kind}" for name in MADE for kind in ("svg", "pdf")} | {"differences-column.pdf"}
     for name, content in files.items():
-        inches = 3.3 if "-column" in name else 6.8
-        if name.endswith("png"):
-            assert struct.unpack(">I", content[16:20])[0] == round(200 * inches)
+        points = 72 * (3.3 if "-column" in name else 6.8)
+        if name.endswith("pdf"):
+            box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+) ", content)
+            assert box is not None
+            assert float(box.group(1)) == pytest.approx(points)
         else:
-            assert float(ElementTree.fromstring(content).attrib["width"].removesuffix("pt")) == pytest.approx(
-                72 * inches
-            )
+            width = ElementTree.fromstring(content).attrib["width"]
+            assert float(width.removesuffix("pt")) == pytest.approx(points)
+
+
+def test_a_pdf_has_outlines_and_no_font(written: Report) -> None:
+    """Journals refuse Type 3 fonts, and what has no font needs none on any machine."""
+    for path in written.files:
+        if path.suffix == ".pdf":
+            content = path.read_bytes()
+            assert content.startswith(b"%PDF")
+            assert b"/Type3" not in content
+            assert b"/FontFile" not in content
+
+
+@pytest.mark.parametrize(
+    ("kinds", "ends"), [(["svg"], {"svg"}), (["pdf"], {"pdf"}), ([], set()), (["svg", "pdf"], {"svg", "pdf"})]
+)
+def test_only_what_is_asked_for_is_drawn(kinds: list[str], ends: set[str], fake: SimpleNamespace) -> None:
+    """A report without LaTeX draws no PDF, and one of numbers draws nothing."""
+    study = fake.study(("baseline", "a"))
+    records = fake.records(study, {"baseline": [1.0, 2.0, 3.0], "a": [2.0, 2.5, 3.7]})
+    files = draw_all(comparison(study, records), history_frame(study, records), kinds)
+    assert {name.rpartition(".")[2] for name in files} == ends
+
+
+def test_laid_out_once_it_stays(fake: SimpleNamespace) -> None:
+    """Written as PDF, a figure gives the same SVG as before, to the byte; only its texts are outlines by then."""
+    compared = comparison(*fake.realistic())
+    with paper_style():
+        first, second = differences.draw(compared), differences.draw(compared)
+        assert first is not None
+        assert second is not None
+        to_pdf(second)
+        assert to_svg(first) == to_svg(first)
+        assert [axes.get_position().bounds for axes in first.axes] == [a.get_position().bounds for a in second.axes]
 
 
 def test_figures_are_the_same_bytes_whatever_the_users_style(fake: SimpleNamespace) -> None:
@@ -111,13 +147,13 @@ def test_a_figure_with_nothing_to_show_is_left_out(fake: SimpleNamespace) -> Non
     study = fake.study()
     assert drawn(study, {}) == {}
     files = drawn(study, fake.records(study, {"baseline": [NAN] * 3, "a": [1.0, 2.0, 3.0]}))
-    assert {name.split(".")[0] for name in files} == {"trials", "trials-column"}
+    assert set(files) == {"trials.svg", "trials.pdf"}
 
 
 def test_one_seed_is_enough_to_draw(fake: SimpleNamespace) -> None:
     """Without intervals the points are there all the same."""
     study = fake.study(seeds=(7,))
-    assert len(drawn(study, fake.records(study, {"baseline": [1.0], "a": [2.0], "b": [1.5]}, history=3))) == 12
+    assert len(drawn(study, fake.records(study, {"baseline": [1.0], "a": [2.0], "b": [1.5]}, history=3))) == 7
 
 
 def test_variants_of_one_factor_share_a_panel(fake: SimpleNamespace) -> None:

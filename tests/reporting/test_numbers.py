@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
@@ -52,6 +53,22 @@ def test_a_value_is_rounded_to_its_uncertainty(value: float, half: float, text: 
 def test_an_interval_is_signed_and_rounded_to_its_half_width(value: float, low: float, high: float, text: str) -> None:
     """Differences always carry their sign, a real minus; so does what is not zero but rounds to it."""
     assert numbers.with_interval(value, low, high) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "decimals", "text"),
+    [
+        (-0.312, 1.15, 2, "[−0.31, +1.15]"),
+        (-0.312, 1.15, None, "[−0.31, +1.15]"),
+        (1e-8, 3e-8, None, "[+1.0, +3.0]e-08"),
+        (0.5, 0.5, None, "[+0.50, +0.50]"),
+        (NAN, 1.0, 2, "—"),
+        (-math.inf, 1.0, 2, "—"),
+    ],
+)
+def test_an_interval_stands_by_itself(low: float, high: float, decimals: int | None, text: str) -> None:
+    """Both ends are signed and rounded alike; a half-known interval is none."""
+    assert numbers.ends(low, high, decimals) == text
 
 
 @given(st.floats(-1e8, 1e8), st.floats(1e-6, 1e6))

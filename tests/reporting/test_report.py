@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import sys
@@ -9,9 +10,15 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
+from ablate.reporting import renderers
 from ablate.reporting import report as module
-from ablate.reporting.report import Report, write_report
+from ablate.reporting.comparison import compare
+from ablate.reporting.frame import history_frame, teacher_frame, trial_frame
+from ablate.reporting.further_tables import further_tables
+from ablate.reporting.named_table import NamedTable
+from ablate.reporting.report import Report, write_comparison, write_report
 
 NAN = float("nan")
 
@@ -27,20 +34,78 @@ def test_two_writes_are_equal_to_the_byte(tmp_path: Path, fake: SimpleNamespace,
     assert contents(written.folder) == contents(tmp_path)
 
 
+TABLES = {f"tables/{n}.{e}" for n in ("comparison", "failures") for e in ("csv", "md", "tex")}
+FIGURES = {f"figures/{n}.{e}" for n in ("differences", "curves", "trials") for e in ("svg", "pdf")}
+
+
 def test_the_folder_holds_what_is_promised(written: Report) -> None:
-    """Both pages, tables in three forms, frames, figures in two forms at two widths, and nothing else."""
-    tables = [f"tables/{n}.{e}" for n in ("comparison", "failures") for e in ("csv", "md", "tex")]
-    figures = [
-        f"figures/{n}{c}.{e}"
-        for n in ("differences", "curves", "trials")
-        for c in ("", "-column")
-        for e in ("svg", "png")
-    ]
-    expected = {*tables, *figures, "report.md", "report.html", "trials.csv", "history.csv"}
+    """Both pages, tables in three forms, frames, figures in two forms, what fits a column, and nothing else."""
+    of_a_column = {"tables/comparison-column.tex", "figures/differences-column.pdf"}
+    further = {f"tables/{t.name}.{e}" for t in further_tables(written.comparison) for e in ("csv", "md", "tex")}
+    frames = {"trials.csv", "history.csv"}
+    expected = TABLES | FIGURES | further | of_a_column | frames | {"report.md", "report.html"}
     assert set(contents(written.folder)) == expected
     assert {str(p.relative_to(written.folder)) for p in written.files} == expected
     assert written.html.is_file()
     assert len(pd.read_csv(written.folder / "trials.csv")) == 42
+
+
+@pytest.mark.parametrize(
+    ("formats", "ends"),
+    [({"html"}, {"html"}), ({"md"}, {"md", "svg"}), ({"tex"}, {"tex", "pdf"}), ({"csv"}, {"csv"})],
+)
+def test_a_format_is_written_alone(
+    formats: set[str], ends: set[str], tmp_path: Path, fake: SimpleNamespace, written: Report
+) -> None:
+    """What it needs, with the bytes that it has in a whole report; nothing of the others."""
+    report = write_report(*fake.realistic(), tmp_path, formats=formats)
+    found = contents(tmp_path)
+    assert {name.rpartition(".")[2] for name in found} == ends
+    assert found == {name: content for name, content in contents(written.folder).items() if name in found}
+    assert {str(p.relative_to(tmp_path)) for p in report.files} == set(found)
+
+
+def test_formats_that_are_not_asked_for_stay(tmp_path: Path, fake: SimpleNamespace, written: Report) -> None:
+    """Tables and figures of LaTeX are left as they are by a report in Markdown, which clears up after itself alone."""
+    shutil.copytree(written.folder, tmp_path, dirs_exist_ok=True)
+    write_report(fake.study(), {}, tmp_path, formats={"md"})
+    left = set(contents(tmp_path))
+    assert {name for name in left if name.endswith((".tex", ".pdf", ".csv"))} == {
+        str(p.relative_to(written.folder)) for p in written.files if p.suffix in (".tex", ".pdf", ".csv")
+    }
+    assert not any(name.endswith(".svg") for name in left)
+
+
+def test_a_comparison_without_records_has_a_report(tmp_path: Path, fake: SimpleNamespace, written: Report) -> None:
+    """Made from frames alone, the tables and figures are those of the Records."""
+    study, records = fake.realistic()
+    compared = compare(study, trial_frame(study, records), teacher_frame(study, records))
+    write_comparison(compared, {}, history_frame(study, records), tmp_path)
+    same = {name for name in contents(tmp_path) if name not in ("report.md", "report.html")}
+    assert same == {n for n in contents(written.folder) if n not in ("report.md", "report.html")}
+    assert all((tmp_path / name).read_bytes() == (written.folder / name).read_bytes() for name in same)
+
+
+def test_further_tables_are_in_every_format(
+    tmp_path: Path, fake: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A NamedTable is three files, a section of report.md with its figures, and on a terminal where it is short."""
+    text = pd.DataFrame({"Step": ["a|b", "c"], "Gain": ["+1.0", "−2.0"]})
+    table = NamedTable(
+        "ladder", "The <ladder>", text, pd.DataFrame({"gain": [1.0, -2.0]}), "What *it* is.", ("trials",)
+    )
+    for place in (module, renderers):
+        monkeypatch.setattr(place, "further_tables", lambda compared: [table])
+    report = write_report(*fake.realistic(), tmp_path)
+    assert (tmp_path / "tables/ladder.csv").read_text() == "gain\n1.0\n-2.0\n"
+    assert r"| a\|b | +1.0 |" in (tmp_path / "tables/ladder.md").read_text()
+    assert r"a\textbar{}b & +1.0 \\" in (tmp_path / "tables/ladder.tex").read_text()
+    section = report.markdown.read_text().split(r"## The \<ladder>")[1].split("\n## ")[0]
+    assert section.index("| c | −2.0 |") < section.index(r"What \*it\*") < section.index("(figures/trials.svg)")
+    console = Console(width=100, file=io.StringIO(), color_system=None)
+    console.print(renderers.TerminalReport(report.comparison))
+    assert isinstance(console.file, io.StringIO)
+    assert "The <ladder>" in console.file.getvalue()
 
 
 def test_leftovers_go_and_strangers_stay(tmp_path: Path, fake: SimpleNamespace, written: Report) -> None:
@@ -108,7 +173,7 @@ def test_a_study_of_the_baseline_alone_has_a_report(tmp_path: Path, fake: Simple
 def test_hostile_texts_have_a_report(written_hostile: Report) -> None:
     """Names with every special character end up in files that are valid UTF-8."""
     for name, content in contents(written_hostile.folder).items():
-        if not name.endswith(".png"):
+        if not name.endswith(".pdf"):
             content.decode("utf-8")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ablate.study.errors import StudyError
 from ablate.study.load import load_study
 from ablate.study.study import Study
 
@@ -150,3 +151,49 @@ def load(folder: Path) -> Loader:
         return load_study(path, profile, **options)
 
     return write_and_load
+
+
+TRAINABLE = """\
+study: crossing
+question: Which of these matter?
+trainable: crossed:train
+metric: {name: score, direction: maximize}
+seeds: 1
+base: {a: 0, b: 0, c: 0, d: 0, e: 0, shared: {x: 0, y: 0}}
+factors:
+  a: {reference: low, levels: {high: {a: 1}}}
+  b: {reference: low, levels: {high: {b: 1}}}
+  c: {reference: low, levels: {middle: {c: 1}, high: {c: 2}}}
+  d: {reference: low, levels: {high: {d: 1}}}
+"""
+
+
+@pytest.fixture
+def cross(load: Loader, folder: Path) -> Loader:
+    """Load a study of a Trainable of its own: Factors a, b and d of two Levels, c of three, and what is added."""
+    folder.joinpath("crossed.py").write_text("def train(recipe, seed, report, folder):\n    return {}\n")
+
+    def load_with(text: str = "", base: str = TRAINABLE, **options: Any) -> Study:
+        return load(base + text, **options)
+
+    return load_with
+
+
+@pytest.fixture
+def told(load: Loader, folder: Path) -> Callable[[str, str, str], None]:
+    """Load the example with `old` replaced by `new`, in which `¦` stands before the place that has to be told."""
+
+    def check(old: str, new: str, message: str) -> None:
+        assert EXAMPLE.count(old) >= 1
+        text = EXAMPLE.replace(old, new, 1)
+        before = text.partition("¦")[0] if "¦" in text else ""
+        line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+        with pytest.raises(StudyError) as caught:
+            load(text.replace("¦", "", 1))
+        said = str(caught.value)
+        assert said.startswith(f"{folder / 'study.yaml'}:{line}:{column}: "), said
+        assert message in said
+        assert len(caught.value.problems) == 1
+        assert "\n" not in said
+
+    return check

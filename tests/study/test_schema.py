@@ -116,6 +116,45 @@ def test_teachers_are_checked(tmp_path: Path, example: str, old: str, new: str) 
     assert (_errors(tmp_path, text) == []) == (old == new)
 
 
+DESIGNS = """\
+design:
+  - pairs
+  - one_at_a_time: {factors: [posemb]}
+  - ladder: {steps: [posemb=learned, [batch=128, randaug=off]], direction: backward, order: greedy}
+  - fractional: {resolution: 3, levels: {posemb: none, batch: 128}}
+exclude: [{posemb: [learned, none], batch: 128}]
+only_if: [{levels: {batch: 64}, requires: {randaug: off}}]
+zip: [[posemb, batch]]
+seeds: {min: 3, max: 12, stop: decided}
+analysis: {margin: 0.5, tuned: {original: true, baseline: 3}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("", ""),
+        ("pairs", "pair"),
+        ("one_at_a_time: {factors: [posemb]}", "one_at_a_time: {factors: posemb}"),
+        ("direction: backward", "direction: back"),
+        ("{resolution: 3,", "{resolution: 2,"),
+        ("fractional: {resolution: 3", "fractional: {resolutoin: 3"),
+        ("  - pairs", "  - {}"),
+        ("  - pairs", "  - {pairs: {}, factorial: {}}"),
+        ("batch: 128}]", "batch: {a: 128}}]"),
+        ("requires: ", "require: "),
+        ("[[posemb, batch]]", "[posemb, batch]"),
+        ("stop: decided", "stop: never"),
+        ("margin: 0.5", "margin: -0.5"),
+    ],
+)
+def test_designs_constraints_and_analysis_are_checked(tmp_path: Path, example: str, old: str, new: str) -> None:
+    """Designs with options and lists of them, combinations of Levels, seeds that are added, how results are judged."""
+    assert old in DESIGNS
+    text = example.replace("design: one_at_a_time\n", DESIGNS.replace(old, new, 1)).replace("seeds: [0, 1, 2]\n", "")
+    assert (_errors(tmp_path, text) == []) == (old == new)
+
+
 def test_with_a_trainable_any_recipe_goes(tmp_path: Path, example: str) -> None:
     """The base of a user's own training code is what it likes; the study around it is as strict as ever."""
     start, end = example.index("base:"), example.index("factors:")

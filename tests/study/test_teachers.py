@@ -277,7 +277,7 @@ def test_variants_that_are_judged_differently_share_their_trials(load: Any, judg
     assert set(metrics.values()) == {"top1"}
 
 
-def test_two_variants_of_one_recipe_are_still_a_mistake(load: Any, judged: str) -> None:
-    """What is judged alike and trained alike is one Variant."""
-    with pytest.raises(StudyError, match="Variants 'judged=ema' and 'again' have the same Recipe"):
-        load(judged.replace("variants:\n", "variants:\n  again: {levels: {judged: ema}}\n"))
+def test_two_variants_of_one_recipe_are_one(load: Any, judged: str) -> None:
+    """What is judged alike and trained alike is one Variant, by the name that the list gives it."""
+    study = load(judged.replace("variants:\n", "variants:\n  again: {levels: {judged: ema}}\n"))
+    assert [v.also for v in study.variants if v.name == "again"] == [("judged=ema",)]

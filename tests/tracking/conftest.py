@@ -133,7 +133,7 @@ class FakeStore:
         ):
             self.runs[key] = (record, {name: path.read_bytes() for name, path in artifacts.items()})
 
-    def summarise(self, study: Study, aggregates: Any, report_files: list[Path]) -> None:
+    def summarise(self, study: Study, aggregates: Any, report_files: Any, description: str = "") -> None:
         self._check()
         self.summaries.append((study.slug, aggregates, report_files))
 

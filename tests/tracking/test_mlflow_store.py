@@ -242,20 +242,16 @@ def test_a_second_failure_cut_short_is_not_taken_for_delivered(
 
 
 def test_a_summary_is_on_the_parents_and_grows_by_changes_only(
-    mlflow_store: MlflowStore, study: Study, record_of: MakeRecord, tmp_path: Path
+    mlflow_store: MlflowStore, study: Study, record_of: MakeRecord
 ):
-    """Aggregates are the parents' metrics, one point for each value; the report lies with the baseline.
+    """Aggregates are the parents' metrics, one point for each value.
 
     An aggregate that is not there any more is NaN, once, rather than a number of an earlier run.
     """
-    (tmp_path / "report.md").write_text("one")
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "effects.svg").write_text("<svg/>")
-    files = [tmp_path / "report.md", tmp_path / "figures"]
     mlflow_store.deliver(study, record_of(study), {})
     for mean in (0.5, 0.5, 0.75):
         aggregates = {"baseline": {"accuracy/mean": mean, "accuracy/sd": math.nan}, "posemb=learned": {"n": 2.0}}
-        mlflow_store.summarise(study, aggregates, files)
+        mlflow_store.summarise(study, aggregates, [])
     parents = {run.info.run_name: run for run in runs_of(mlflow_store, study, "variant")}
     assert parents.keys() == {"baseline", "posemb=learned"}
     baseline = parents["baseline"]
@@ -263,20 +259,48 @@ def test_a_summary_is_on_the_parents_and_grows_by_changes_only(
     assert len(curve(mlflow_store, baseline, "accuracy/sd")) == 1
     assert baseline.data.metrics["accuracy/mean"] == 0.75
     assert {run.info.status for run in parents.values()} == {"FINISHED"}
-    client = client_of(mlflow_store)
-    assert [f.path for f in client.list_artifacts(baseline.info.run_id)] == ["report"]
-    report = {f.path for f in client.list_artifacts(baseline.info.run_id, "report")}
-    assert report == {"report/report.md", "report/figures"}
-    (tmp_path / "report.md").write_text("two")
-    mlflow_store.summarise(study, {"baseline": {"n": 1.0}}, files)
+    mlflow_store.summarise(study, {"baseline": {"n": 1.0}}, [])
     [baseline] = [run for run in runs_of(mlflow_store, study, "variant") if run.info.run_name == "baseline"]
     held = baseline.data.metrics
     assert held.keys() == {"accuracy/mean", "accuracy/sd", "n"}
     assert (math.isnan(held["accuracy/mean"]), math.isnan(held["accuracy/sd"]), held["n"]) == (True, True, 1.0)
-    mlflow_store.summarise(study, {"baseline": {"n": 1.0}}, files)
+    mlflow_store.summarise(study, {"baseline": {"n": 1.0}}, [])
     assert len(curve(mlflow_store, baseline, "accuracy/mean")) == 3
-    got = client.download_artifacts(baseline.info.run_id, "report/report.md", str(tmp_path / "figures"))
-    assert Path(got).read_text() == "two"
+
+
+def test_the_report_lies_on_a_run_of_its_own(mlflow_store: MlflowStore, study: Study, tmp_path: Path):
+    """Its name is `report`, its artifacts are the report's files under their own names, its description the table; a
+    later report replaces both, on the same run.
+    """
+    (tmp_path / "report.md").write_text("one")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "effects.svg").write_text("<svg/>")
+    files = [tmp_path / "report.md", tmp_path / "figures"]
+    client = client_of(mlflow_store)
+    for text in ("one", "two"):
+        (tmp_path / "report.md").write_text(text)
+        mlflow_store.summarise(study, {}, files, f"| Variant | {text} |")
+        [run] = runs_of(mlflow_store, study, "report")
+        assert (run.info.run_name, run.info.status) == ("report", "FINISHED")
+        assert run.data.tags["mlflow.note.content"].endswith(f"| Variant | {text} |")
+        assert {f.path for f in client.list_artifacts(run.info.run_id)} == {"report.md", "figures"}
+        (tmp_path / text).mkdir()
+        got = client.download_artifacts(run.info.run_id, "report.md", str(tmp_path / text))
+        assert Path(got).read_text() == text
+
+
+def test_a_table_too_long_for_a_description_ends_with_a_whole_row(
+    sqlite_store: MlflowStore, study: Study, tmp_path: Path
+):
+    """MLflow takes 5,000 letters; the description says where the rest is."""
+    (tmp_path / "report.md").write_text("all")
+    sqlite_store.summarise(study, {}, [tmp_path / "report.md"], "\n".join(f"| Variant {i} | 1.0 |" for i in range(999)))
+    [run] = runs_of(sqlite_store, study, "report")
+    note = run.data.tags["mlflow.note.content"]
+    assert len(note) <= 5000
+    *rows, _, last = note.splitlines()
+    assert rows[-1].endswith("| 1.0 |")
+    assert "report.md" in last
 
 
 def test_an_edited_variant_gets_a_parent_of_its_own(sqlite_store: MlflowStore, study: Study, record_of: MakeRecord):

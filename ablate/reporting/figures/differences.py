@@ -15,9 +15,14 @@ from ablate.reporting.figures.panels import Look, Panel, RowValues, draw_rows, n
 from ablate.reporting.figures.style import BLACK, BLUE, DOUBLE, GREY, RED, SMALL, folded, label
 from ablate.reporting.numbers import with_interval
 from ablate.reporting.precision import difference_decimals
-from ablate.reporting.statistics import HELPS, HURTS, UNSURE
+from ablate.reporting.statistics import HELPS, HURTS, SAME, UNSURE
 
-LOOKS = {HELPS: Look("^", BLUE, BLUE), HURTS: Look("v", RED, RED), UNSURE: Look("o", "white", BLACK)}
+LOOKS = {
+    HELPS: Look("^", BLUE, BLUE),
+    HURTS: Look("v", RED, RED),
+    SAME: Look("o", BLACK, BLACK),
+    UNSURE: Look("o", "white", BLACK),
+}
 #: One per published column, in the study's order; none of them is a verdict's.
 PUBLISHED_MARKERS = "DsPXp*"
 
@@ -51,7 +56,7 @@ def draw(comparison: Comparison, width: float = DOUBLE) -> Figure | None:
         for column, values in published.items():
             if row.name in values and panel.low <= values[row.name] <= panel.high:
                 seen.add(column)
-                panel.axes.plot([values[row.name]], [y], markers[column], **_OPEN)
+                panel.mark([values[row.name]], [y], markers[column], **_OPEN)
 
     def numbers(row: RowValues) -> str:
         found = by_name[row.name]
@@ -65,7 +70,8 @@ def draw(comparison: Comparison, width: float = DOUBLE) -> Figure | None:
     return figure
 
 
-_OPEN: dict[str, Any] = {"markersize": 4.5, "mfc": "none", "mec": GREY, "mew": 0.7, "zorder": 2, "linestyle": ""}
+_OPEN: dict[str, Any] = {"markersize": 4.5, "mfc": "none", "mec": GREY, "mew": 0.7, "zorder": 2}
+_SINGLE: dict[str, Any] = {"markersize": 2.2, "color": GREY, "alpha": 0.55, "mew": 0}
 
 
 def _with_n(name: str, pairs: int, planned: int) -> str:
@@ -77,20 +83,17 @@ def _ends(low: float, high: float) -> tuple[float, ...]:
 
 
 def _draw_row(panel: Panel, y: int, row: RowValues, found: dict[Any, Any]) -> None:
-    axes = panel.axes
     if not row.points:
-        axes.text(0, y, f" {found['reason']}", fontsize=SMALL, color=GREY, va="center", clip_on=True)
+        panel.axes.text(0, y, f" {found['reason']}", fontsize=SMALL, color=GREY, va="center", clip_on=True)
         return
-    look = LOOKS[found["verdict"]]
-    axes.plot(row.points, [y + 0.24] * len(row.points), "o", markersize=2.2, color=GREY, alpha=0.55, mew=0, zorder=2)
+    look, at = LOOKS[found["verdict"]], found["difference"]
+    panel.mark(row.points, [y + 0.24] * len(row.points), "o", **_SINGLE, zorder=2)
     for end in row.ends:
         reached = min(max(end, panel.low), panel.high)
-        axes.plot([found["difference"], reached], [y, y], color=look.colour, linewidth=1.2, zorder=3)
+        panel.line(at, reached, y, color=look.colour, linewidth=1.2, zorder=3)
         cap = "|" if reached == end else (">" if end > 0 else "<")
-        axes.plot([reached], [y], marker=cap, color=look.colour, markersize=4, clip_on=False, zorder=3)
-    axes.plot(
-        [found["difference"]], [y], look.marker, markersize=4.8, mfc=look.face, mec=look.colour, mew=1.0, zorder=4
-    )
+        panel.mark([reached], [y], cap, color=look.colour, markersize=4, clip_on=False, zorder=3)
+    panel.mark([at], [y], look.marker, markersize=4.8, mfc=look.face, mec=look.colour, mew=1.0, zorder=4)
 
 
 def _published(comparison: Comparison) -> dict[str, dict[str, float]]:
@@ -126,10 +129,9 @@ def _words(
         for v, look in LOOKS.items()
         if v in verdicts
     ]
-    handles.append(
-        Line2D([], [], marker="o", color=GREY, linestyle="", alpha=0.55, mew=0, markersize=2.5, label="one seed")
-    )
+    handles.append(Line2D([], [], marker="o", linestyle="", label="one seed", **_SINGLE))
     handles += [
-        Line2D([], [], marker=marker, label=_source(column, width), **_OPEN) for column, marker in published.items()
+        Line2D([], [], marker=marker, linestyle="", label=_source(column, width), **_OPEN)
+        for column, marker in published.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4 if width >= DOUBLE else 2, handlelength=1.8)

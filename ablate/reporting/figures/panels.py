@@ -7,10 +7,13 @@ the width of two columns a second panel shows the full range.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
@@ -58,12 +61,29 @@ def core_reach(reaches: Sequence[float]) -> float | None:
 
 @dataclass(frozen=True)
 class Panel:
-    """One Axes and what it covers."""
+    """One Axes and what it covers. Marks of one look become one artist each: a figure of thirty rows draws ten."""
 
     axes: Axes
     low: float
     high: float
     focused: bool
+    _marks: dict[tuple[tuple[str, Any], ...], list[tuple[float, float]]] = field(
+        default_factory=lambda: defaultdict(list), init=False
+    )
+
+    def mark(self, x: Sequence[float], y: Sequence[float], marker: str, **look: Any) -> None:
+        """Put a marker at each point, once `flush` is called; `look` as for `Axes.plot`."""
+        self._marks[("marker", marker), ("linestyle", ""), *look.items()] += zip(x, y, strict=True)
+
+    def line(self, start: float, end: float, y: float, **look: Any) -> None:
+        """Draw a level line, once `flush` is called."""
+        self._marks[("marker", ""), *look.items()] += [(start, y), (end, y), (math.nan, math.nan)]
+
+    def flush(self) -> None:
+        """Draw what `mark` and `line` were told."""
+        for look, points in self._marks.items():
+            self.axes.plot(*zip(*points, strict=True), **dict(look))
+        self._marks.clear()
 
     def beyond(self, row: RowValues) -> bool:
         """Whether the row's points lie outside, so that an arrow stands for it."""
@@ -104,16 +124,18 @@ def row_panels(rows: Sequence[RowValues], reference: float, width: float) -> tup
         spans.append(_span(rows, reference))
     figure = new_figure(width, FRAME + ROW * max(len(rows), 3))
     ratios = [2.6, 1.0][: len(spans)]
-    axes = figure.subplots(1, len(spans), sharey=True, squeeze=False, width_ratios=ratios)[0]
+    axes = figure.subplots(1, len(spans), squeeze=False, width_ratios=ratios)[0]
     panels = [Panel(a, *span, i == 0 and core is not None) for i, (a, span) in enumerate(zip(axes, spans, strict=True))]
     for panel in panels:
         panel.axes.set_xlim(panel.low, panel.high)
         panel.axes.set_ylim(len(rows) - 0.5, -0.5)
-        panel.axes.tick_params(axis="y", length=0, pad=5)
+        panel.axes.set_yticks([])
         panel.axes.spines["left"].set_visible(False)
         panel.axes.locator_params(axis="x", nbins=6 if panel is panels[0] else 4)
-        for y in range(0, len(rows), 2):
-            panel.axes.axhspan(y - 0.5, y + 0.5, color=PALE, alpha=0.6, linewidth=0, zorder=0)
+        bands = [[(0, y - 0.5), (1, y - 0.5), (1, y + 0.5), (0, y + 0.5)] for y in range(0, len(rows), 2)]
+        place = panel.axes.get_yaxis_transform()
+        shades = PolyCollection(bands, facecolor=PALE, alpha=0.6, linewidth=0, zorder=0, transform=place)
+        panel.axes.add_collection(shades, autolim=False)
     return figure, panels
 
 
@@ -121,6 +143,7 @@ def name_rows(panels: Sequence[Panel], names: Sequence[str], width: float) -> No
     """Write the rows' names at the left, and over two panels what each of them shows."""
     size = 7 if width >= DOUBLE else SMALL
     labels = [row_label(name, width) for name in names]
+    panels[0].axes.tick_params(axis="y", left=False, pad=5)
     panels[0].axes.set_yticks(range(len(names)), labels, fontsize=size, linespacing=0.9)
     if len(panels) > 1:
         panels[0].axes.set_title("all but the far ones (◀ ▶)", loc="left")
@@ -154,3 +177,4 @@ def draw_rows(
                 )
             else:
                 draw(panel, y, row)
+        panel.flush()

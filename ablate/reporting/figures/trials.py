@@ -16,6 +16,8 @@ from ablate.reporting.figures.panels import Panel, RowValues, draw_rows, name_ro
 from ablate.reporting.figures.style import BLACK, DOUBLE, GREY, SEED_MARKERS, SMALL, label
 from ablate.reporting.precision import mean_decimals
 
+_OPEN: dict[str, Any] = {"mfc": "white", "mec": BLACK, "mew": 0.7}
+
 
 def draw(comparison: Comparison, width: float = DOUBLE) -> Figure | None:
     """The Variants' Trials, the baseline's on top; None where none has a result. Call within `paper_style`."""
@@ -38,11 +40,9 @@ def draw(comparison: Comparison, width: float = DOUBLE) -> Figure | None:
     def draw_row(panel: Panel, y: int, row: RowValues) -> None:
         for i, (seed, value) in enumerate(values[row.name].items()):
             offset = 0.16 * ((i % 3) - 1)
-            panel.axes.plot(
-                [value], [y + offset], markers[seed], markersize=3, mfc="white", mec=BLACK, mew=0.7, zorder=3
-            )
+            panel.mark([value], [y + offset], markers[seed], **_OPEN, markersize=3, zorder=3)
         if row.points:
-            panel.axes.plot([means[row.name]], [y], "|", markersize=9, color=BLACK, mew=1.4, zorder=2)
+            panel.mark([means[row.name]], [y], "|", markersize=9, color=BLACK, mew=1.4, zorder=2)
 
     def far(row: RowValues) -> str:
         shown = [numbers.with_half_width(point, math.nan, decimals) for point in row.points[:5]]
@@ -75,9 +75,6 @@ def _words(figure: Figure, panels: list[Panel], comparison: Comparison, markers:
     separator = "\n" if width < DOUBLE else "; "
     panels[0].axes.set_xlabel(f"{label(comparison.metric_title, 36)}{separator}{better(comparison.study)}")
     seen = list(markers.items())[: len(SEED_MARKERS)]
-    handles = [
-        Line2D([], [], linestyle="", marker=m, mfc="white", mec=BLACK, mew=0.7, markersize=3.5, label=f"seed {s}")
-        for s, m in seen
-    ]
+    handles = [Line2D([], [], linestyle="", marker=m, **_OPEN, markersize=3.5, label=f"seed {s}") for s, m in seen]
     handles.append(Line2D([], [], linestyle="", marker="|", color=BLACK, markersize=8, mew=1.4, label="mean"))
     figure.legend(handles=handles, loc="outside lower center", ncols=8 if width >= DOUBLE else 4, handlelength=1.2)

@@ -1,16 +1,66 @@
-"""Differences to the baseline, paired by seed."""
+"""Student's paired test of differences to the baseline."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from ablate.reporting.statistics.families import holm
-from ablate.reporting.statistics.intervals import EQUAL, half_width, p_value
-from ablate.reporting.statistics.verdicts import HELPS, HURTS, UNSURE
+from ablate.reporting.statistics.intervals import half_width, p_value
+from ablate.reporting.statistics.pairs import Floats, PairedTests, Pairs, Side
+from ablate.reporting.statistics.verdicts import Direction, verdicts
+
+
+@dataclass(frozen=True, eq=False)
+class StudentTests:
+    """Student's t over pairs, for a number of pairs that was fixed beforehand (see `PairedTests`).
+
+    With fewer than two pairs, or where all differences are equal, there is neither interval nor p; only differences
+    that are all zero have a two-sided p, of 1.
+
+    Exact for normal differences. With 3 to 10 pairs, 95 % intervals hold the truth in 95 to 97.5 % of samples where
+    Variant and baseline are skewed alike, as exponential or log-normal values are, for then differences are not skewed.
+    Where only one of both is, they hold it less often: 93 to 94 % for a gamma distribution of shape 4, 88 to 90 % for
+    an exponential one, 82 to 84 % for a log-normal one (tests/benchmarks/coverage.py).
+    """
+
+    pairs: Pairs
+    level: float = 0.95
+
+    @cached_property
+    def low(self) -> Floats:
+        """Lower end of the t interval, (V,)."""
+        return self.pairs.mean - self._half
+
+    @cached_property
+    def high(self) -> Floats:
+        """Upper end, (V,)."""
+        return self.pairs.mean + self._half
+
+    @cached_property
+    def p(self) -> Floats:
+        """Of the two-sided paired t test, (V,)."""
+        pairs = self.pairs
+        p = np.where(pairs.equal, np.nan, p_value(pairs.mean, pairs.std, pairs.n))
+        return np.where(pairs.zero, 1.0, p)
+
+    def p_beyond(self, bound: float, side: Side) -> Floats:
+        """Of the one-sided t test against ``bound``, (V,)."""
+        pairs = self.pairs
+        enough = np.maximum(pairs.n, 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = (pairs.mean - bound) / (pairs.std / np.sqrt(enough))
+        p = special.stdtr(enough - 1, -t if side == "above" else t)
+        return np.where(pairs.equal | (pairs.n < 2), np.nan, p)
+
+    @cached_property
+    def _half(self) -> Floats:
+        half = half_width(self.pairs.std, self.pairs.n, self.level)
+        return np.where(self.pairs.equal, np.nan, half)
 
 
 @dataclass(frozen=True)
@@ -22,12 +72,11 @@ class PairedDifference:
     the data), `verdict` and `reason` (why there is no test, where there is none).
 
     The verdict is `helps` or `hurts` where `p_holm` < `alpha`, by the metric's direction, otherwise
-    `not enough evidence`. With fewer than two pairs, or where all differences are equal, there is neither
-    interval nor p; only differences that are all zero have p = 1.
+    `not enough evidence`. Where there is no test (see `StudentTests`) interval and p are NaN.
     """
 
     baseline: str
-    direction: Literal["maximize", "minimize"]
+    direction: Direction
     level: float = 0.95
     alpha: float = 0.05
 
@@ -36,44 +85,42 @@ class PairedDifference:
 
         Raises ValueError where one group has two rows of the same pair.
         """
-        wide = data.pivot(index=pair, columns=by, values=value)
-        order = [name for name in data[by].unique() if name != self.baseline]
-        delta = wide[order].sub(wide[self.baseline], axis=0)
-        return delta.melt(ignore_index=False, value_name="difference").dropna().reset_index()[[by, pair, "difference"]]
+        found = Pairs.of(data, self.baseline, value, by, pair)
+        row, column = np.nonzero(~np.isnan(found.values))
+        order = data[pair].unique()
+        frame = {by: found.names[row], pair: order[column], "difference": found.values[row, column]}
+        return pd.DataFrame(frame)
 
     def __call__(
         self, data: pd.DataFrame, value: str = "metric", by: str = "variant", pair: str = "seed"
     ) -> pd.DataFrame:
         """Compare every distinct `data[by]` with the baseline; `data[value]` is finite or NaN."""
-        order = [name for name in data[by].unique() if name != self.baseline]
-        groups = self.pairs(data, value, by, pair).groupby(by)["difference"]
-        empty = pd.Index(order, name=by)
-        n = groups.count().reindex(empty, fill_value=0)
-        mean, std = groups.mean().reindex(empty), groups.std().reindex(empty)
-        spread = (groups.max() - groups.min()).reindex(empty).to_numpy(float)
-        size = data[value].abs().groupby(data[by]).max()
-        scale = np.fmax(size.reindex(empty).to_numpy(float), float(size.get(self.baseline, np.nan)))
-        equal = (n.to_numpy(int) >= 2) & (spread <= EQUAL * scale)
-        half = np.where(equal, np.nan, half_width(std.to_numpy(float), n.to_numpy(int), self.level))
-        p = np.where(equal, np.nan, p_value(mean.to_numpy(float), std.to_numpy(float), n.to_numpy(int)))
-        p = np.where(equal & (np.abs(mean.to_numpy(float)) <= EQUAL * scale), 1.0, p)
-        table = pd.DataFrame({"pairs": n, "difference": mean, "difference_half": half}, index=empty)
-        table["difference_low"], table["difference_high"] = mean - half, mean + half
-        table["p"], table["p_holm"] = p, holm(p)
-        table["verdict"] = [self._verdict(d, q) for d, q in zip(mean, table["p_holm"], strict=True)]
-        any_baseline = bool(data.loc[data[by] == self.baseline, value].notna().any())
-        table["reason"] = [_reason(k, e, any_baseline) for k, e in zip(n, equal, strict=True)]
+        pairs = Pairs.of(data, self.baseline, value, by, pair)
+        tests = StudentTests(pairs, self.level)
+        table = tabulate(pairs, tests)
+        table["p_holm"] = p_holm = holm(tests.p)
+        table["verdict"] = verdicts(pairs.mean, p_holm, None, self.direction, self.alpha)
+        table["reason"] = reasons(pairs)
         return table
 
-    def _verdict(self, difference: float, p_holm: float) -> str:
-        if not p_holm < self.alpha:
-            return UNSURE
-        return HELPS if (difference > 0) == (self.direction == "maximize") else HURTS
+
+def tabulate(pairs: Pairs, tests: PairedTests) -> pd.DataFrame:
+    """The first columns of `PairedDifference`, up to `p`, by whatever test."""
+    columns = {
+        "pairs": pairs.n,
+        "difference": pairs.mean,
+        "difference_half": (tests.high - tests.low) / 2,
+        "difference_low": tests.low,
+        "difference_high": tests.high,
+        "p": tests.p,
+    }
+    return pd.DataFrame(columns, index=pairs.names)
 
 
-def _reason(pairs: int, equal: bool, any_baseline: bool) -> str:
-    if not any_baseline:
-        return "the baseline has no result"
-    if pairs < 2:
-        return "no pair of seeds" if pairs == 0 else "one pair of seeds"
-    return "all pairs differ by the same amount: no spread to judge by" if equal else ""
+def reasons(pairs: Pairs) -> list[str]:
+    """Why each group has no test; empty where it has one."""
+    if not pairs.any_baseline:
+        return ["the baseline has no result"] * len(pairs.names)
+    few = {0: "no pair of seeds", 1: "one pair of seeds"}
+    same = "all pairs differ by the same amount: no spread to judge by"
+    return [few.get(int(n), same if equal else "") for n, equal in zip(pairs.n, pairs.equal, strict=True)]

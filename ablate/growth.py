@@ -1,0 +1,109 @@
+"""What the results so far ask for next: more seeds where a verdict is open, the next rung of a greedy ladder.
+
+A study that grows is loaded again with a larger `Growth` each time all its Trials have an outcome, until nothing is
+asked for any more. What it asks for depends on the study and on the Records alone, so that the same command, given
+again or on another machine, arrives at the same Trials.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ablate.study.study import Block, Growth, Study
+from ablate.tracking.record import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Records = Mapping[str, Record]
+
+
+def grown(study: Study, records: Records) -> Study | None:
+    """The study with what its results ask for; None where they ask for nothing, or where some are still to come.
+
+    A ladder takes its next rung before seeds are added, so that every rung is judged with the seeds of all others.
+    """
+    if study.regrow is None or not settled(study, records):
+        return None
+    from ablate.reporting.frame import trial_frame
+
+    trials = trial_frame(study, records)
+    growth = _next_rungs(study, trials) or _more_seeds(study, trials)
+    return None if growth is None else study.regrow(growth)
+
+
+def as_far_as_known(study: Study, known: Callable[[Study], Records]) -> tuple[Study, Records]:
+    """The study grown by the results that are there, and its Records. Trains nothing."""
+    records = known(study)
+    while (larger := grown(study, records)) is not None:
+        study = larger
+        records = known(study)
+    return study, records
+
+
+def told(before: Study, after: Study) -> str:
+    """What has been added, in a line."""
+    chosen = [
+        step for place, steps in after.growth.rungs.items() for step in steps[len(before.growth.rungs.get(place, ())) :]
+    ]
+    if chosen:
+        return f"the ladder's next rung: {', '.join(chosen)}; {len(after.trials) - len(before.trials)} more Trials"
+    now = {v.name: sum(t.variant == v.name for t in before.trials) for v in before.variants}
+    more = {v.name: sum(t.variant == v.name for t in after.trials) - now.get(v.name, 0) for v in after.variants}
+    names = [name for name, count in more.items() if count and name != after.baseline.name]
+    shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+    return f"another seed for {len(names)} Variants without a verdict yet ({shown}), and for the baseline"
+
+
+def settled(study: Study, records: Records) -> bool:
+    """Whether every Trial has an outcome, finished or failed."""
+    return all(t.id in records and records[t.id].status in ("finished", "failed") for t in study.all_trials)
+
+
+def saved(study: Study) -> int:
+    """Trials that stopping at a verdict has saved so far, against `Sequential.most` seeds of every Variant."""
+    if study.sequential is None:
+        return 0
+    return len(study.variants) * study.sequential.most - len(study.trials)
+
+
+def _next_rungs(study: Study, trials: pd.DataFrame) -> Growth | None:
+    """One more step for each greedy ladder that is not at its top: the candidate with the best mean."""
+    rungs = dict(study.growth.rungs)
+    for place, block in enumerate(study.blocks):
+        step = _best_step(study, block, trials) if block.greedy else None
+        if step is not None:
+            rungs[place] = (*rungs.get(place, ()), step)
+    return None if rungs == dict(study.growth.rungs) else replace(study.growth, rungs=rungs)
+
+
+def _best_step(study: Study, block: Block, trials: pd.DataFrame) -> str | None:
+    """Of the candidates for the next rung, in the study's order at a tie; None where there is none with a result."""
+    means = trials.groupby("variant")["metric"].mean()
+    sign = 1.0 if study.metric.direction == "maximize" else -1.0
+    found = {step: sign * float(means.get(name, math.nan)) for step, name in block.candidates.items()}
+    known = {step: value for step, value in found.items() if math.isfinite(value)}
+    return max(known, key=lambda step: known[step]) if known else None
+
+
+def _more_seeds(study: Study, trials: pd.DataFrame) -> Growth | None:
+    """One more seed for each Variant without a verdict, and for the baseline as many as any has."""
+    if study.sequential is None:
+        return None
+    from ablate.reporting.judging import differences
+    from ablate.reporting.statistics import UNSURE
+
+    limits, baseline = study.sequential, study.baseline.name
+    now = {v.name: study.growth.seeds.get(v.name, limits.least) for v in study.variants}
+    judged = differences(study, trials)
+    results = trials.groupby("variant")["metric"].count()
+    # One that has never had a result would not have one with another seed either.
+    open_ = [n for n in judged.index[judged["verdict"] == UNSURE] if now[n] < limits.most and results.get(n, 0)]
+    if not open_ or not results.get(baseline, 0):
+        return None
+    larger = now | {name: now[name] + 1 for name in open_}
+    larger[baseline] = max(larger.values())
+    return replace(study.growth, seeds=larger)

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+
+from ablate.reporting.comparison import Comparison, compare, comparison
+from ablate.reporting.figures import pareto
+from ablate.reporting.figures.pareto_points import cost_points, differ, front
+from ablate.reporting.figures.placing import Labels
+from ablate.reporting.figures.style import DOUBLE, SINGLE, lay_out, new_figure, paper_style, to_png, to_svg
+from ablate.reporting.kept import Kept, ModelCost
+from ablate.study.matched import SUFFIX
+
+MEANS = {"baseline": 90.0, "small": 88.0, "wide": 92.0, "waste": 89.0, "deep": 91.0, f"deep{SUFFIX}": 90.5}
+PARAMETERS = {"baseline": 40e3, "small": 20e3, "wide": 80e3, "waste": 90e3, "deep": 60e3, f"deep{SUFFIX}": 40.1e3}
+
+
+def make(fake: SimpleNamespace, means: dict[str, float], flops: Any = None, **fields: Any) -> Comparison:
+    """Three seeds of each Variant, half a point apart; `flops` by name."""
+    study = fake.study(tuple(means), **fields)
+    records = fake.records(study, {name: [mean - 0.5, mean, mean + 0.5] for name, mean in means.items()})
+    for trial in study.trials:
+        metrics = {**records[trial.id].metrics, "parameters": PARAMETERS.get(trial.variant, 40e3)}
+        records[trial.id] = replace(records[trial.id], metrics=metrics, seconds=7.0 + 0.01 * trial.seed)
+    cost = (lambda recipe: ModelCost(1.0, flops[recipe["name"]])) if flops else (lambda _: None)
+    return comparison(study, records, Kept(cost=cost))
+
+
+def drawn(compared: Comparison, width: float = DOUBLE) -> Figure:
+    with paper_style():
+        figure = pareto.draw(compared, width)
+    assert figure is not None
+    return figure
+
+
+def names_in(figure: Figure) -> dict[str, Any]:
+    return {text.get_text(): text for axes in figure.axes for text in axes.texts if isinstance(text, Annotation)}
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=25),
+    st.booleans(),
+    st.sets(st.integers(0, 24)),
+)
+def test_the_front_is_what_nobody_beats(points: list[tuple[int, int]], maximize: bool, unknown: set[int]) -> None:
+    """A point is on the front exactly where no other one is at least as good in both and better in one."""
+    cost, value = (np.array(column, dtype=float) for column in zip(*points, strict=True))
+    value[[i for i in unknown if i < len(value)]] = np.nan
+    sign = 1 if maximize else -1
+
+    def beaten(i: int) -> bool:
+        return any(
+            cost[j] <= cost[i] and sign * value[j] >= sign * value[i] and (cost[j], value[j]) != (cost[i], value[i])
+            for j in range(len(points))
+        )
+
+    expected = [not np.isnan(value[i]) and not beaten(i) for i in range(len(points))]
+    assert list(front(cost, value, maximize=maximize)) == expected
+
+
+def test_a_panel_for_each_cost_that_differs(fake: SimpleNamespace) -> None:
+    """Parameters and FLOPs differ, seconds do not beyond chance: two panels, side by side or one above the other."""
+    compared = make(fake, MEANS, flops={name: 25 * n for name, n in PARAMETERS.items()})
+    for width in (DOUBLE, SINGLE):
+        figure = drawn(compared, width)
+        assert [axes.get_xlabel() for axes in figure.axes] == [
+            "trainable parameters",
+            "FLOPs of one image's forward pass",
+        ]
+        assert figure.get_figwidth() == width
+        low, high = figure.axes[0].get_ylim()
+        assert all(low < mean < high for mean in MEANS.values())
+
+
+def test_nothing_is_drawn_where_all_cost_the_same(fake: SimpleNamespace) -> None:
+    """Variants of one size and time, to within 0.5 % and chance, have no figure; nor has a study without results."""
+    assert pareto.draw(make(fake, {"baseline": 90.0, "a": 91.0, "b": 92.0})) is None
+    assert pareto.draw(comparison(fake.study(), {})) is None
+
+
+def test_time_counts_where_it_is_beyond_chance(fake: SimpleNamespace) -> None:
+    """10 % longer counts where seeds agree on it, and not where they differ by as much."""
+    points = pd.DataFrame({"seconds": [100.0, 112.0], "deviation": [1.0, 2.0]})
+    assert differ("seconds", points)
+    assert not differ("seconds", points.assign(deviation=[10.0, 9.0]))
+    assert not differ("seconds", points.assign(seconds=[100.0, 105.0]))
+    assert differ("seconds", points.assign(deviation=np.nan))
+
+
+def test_the_front_and_the_control_are_marked(fake: SimpleNamespace) -> None:
+    """The front is filled, and in the legend; the control has a marker of its own and a line to its Variant."""
+    compared = make(fake, MEANS)
+    twins = [replace(v, control_of="deep") if v.name.endswith(SUFFIX) else v for v in compared.study.variants]
+    compared = replace(compared, study=replace(compared.study, variants=tuple(twins)))
+    figure = drawn(compared)
+    [axes] = figure.axes
+    filled = [line for line in axes.lines if line.get_markerfacecolor() == "#0072b2" and line.get_linestyle() == "None"]
+    on_front = sorted(float(x) for line in filled for x in np.asarray(line.get_xdata(), dtype=float))
+    assert on_front == [20e3, 40e3, 40.1e3, 60e3, 80e3]  # all but waste
+    assert [list(line.get_xdata()) for line in axes.lines if line.get_marker() == "D"] == [[40.1e3]]
+    assert [60e3, 40.1e3] in [list(line.get_xdata()) for line in axes.lines]
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "baseline",
+        "Variant",
+        "control at equal parameters",
+        "on the front",
+    ]
+
+
+def test_a_wide_range_has_a_logarithmic_axis(fake: SimpleNamespace) -> None:
+    """From a ratio of eight on; ticks are short and say the unit."""
+    flops = {name: 1e6 * 10**i for i, name in enumerate(MEANS)}
+    figure = drawn(make(fake, MEANS, flops=flops))
+    assert [axes.get_xscale() for axes in figure.axes] == ["linear", "log"]
+    figure.draw_without_rendering()
+    assert "10G" in [tick.get_text() for tick in figure.axes[1].get_xticklabels()]
+
+
+def test_a_far_variant_does_not_squeeze_the_rest(fake: SimpleNamespace) -> None:
+    """It is an arrow at the edge, with its name and mean, and the axis keeps to the others."""
+    figure = drawn(
+        make(fake, MEANS | {"broken": 40.0}, flops={**{n: 25 * p for n, p in PARAMETERS.items()}, "broken": 9e5})
+    )
+    assert figure.axes[0].get_ylim()[0] > 80
+    assert "broken: 40.0" in names_in(figure)
+    assert [line.get_marker() for line in figure.axes[0].lines].count("v") == 1
+
+
+@pytest.mark.parametrize("width", [SINGLE, DOUBLE])
+@pytest.mark.parametrize("crowd", [False, True])
+def test_names_do_not_collide(fake: SimpleNamespace, width: float, crowd: bool) -> None:
+    """No two names of a panel overlap, none covers a point; in a crowd some are left out, never the lone ones."""
+    draws = np.random.default_rng(1)
+    means = {"baseline": 90.0} | {f"a_rather_long_name_{i}": 90 + draws.normal() for i in range(30 if crowd else 6)}
+    flops = {name: 1e6 * (1 + draws.random() ** 2) for name in means}
+    compared = make(fake, means, flops=flops)
+    figure = drawn(compared, width)
+    [axes] = figure.axes
+    shown = [text for text in axes.texts if isinstance(text, Annotation)]
+    figure.draw_without_rendering()
+    boxes = [mpl.text.Text.get_window_extent(text) for text in shown]
+    assert not [1 for i, a in enumerate(boxes) for b in boxes[i + 1 :] if a.overlaps(b)]
+    points = axes.transData.transform(list(zip(flops.values(), means.values(), strict=True)))
+    assert not [1 for box in boxes for x, y in points if box.x0 < x < box.x1 and box.y0 < y < box.y1]
+    assert 1 <= len(shown) <= len(means)
+
+
+def test_a_name_without_room_is_left_out() -> None:
+    """Of points on top of each other only so many are named as find room, and what was tried leaves nothing behind."""
+    with paper_style():
+        figure = new_figure(1.5, 1.2)
+        axes = figure.subplots()
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        lay_out(figure)
+        labels = Labels(axes)
+        labels.keep_free([0.5], [0.5])
+        placed = [labels.place("as long as the panel", 0.5, 0.5, "black") for _ in range(20)]
+    assert not all(placed)
+    assert len(axes.texts) == sum(placed)
+
+
+def test_names_without_their_one_factor(fake: SimpleNamespace) -> None:
+    """Where all Variants are Levels of one Factor, the Level is enough; of two Factors both are named."""
+    one = {"baseline": 90.0, "family=vit": 91.0, "family=mixer": 92.0}
+    assert list(cost_points(make(fake, one))["short"]) == ["baseline", "vit", "mixer"]
+    two = {"baseline": 90.0, "family=vit": 91.0, "pool=cls": 92.0}
+    assert list(cost_points(make(fake, two))["short"]) == list(two)
+
+
+def test_the_figure_is_the_same_bytes(fake: SimpleNamespace) -> None:
+    """Drawn twice, once under another rcParams, SVG and PNG are equal."""
+    compared = make(fake, MEANS)
+    first = drawn(compared)
+    with mpl.rc_context({"font.size": 30, "svg.hashsalt": None}):
+        second = drawn(compared)
+    with paper_style():
+        assert to_svg(first) == to_svg(second)
+        assert to_png(first) == to_png(second)
+
+
+def test_hostile_names_are_drawn(fake: SimpleNamespace) -> None:
+    """Whatever Variants are called, in whatever script, and whichever seeds failed, the figure is drawn."""
+    study, records = fake.hostile()
+    for i, (trial_id, record) in enumerate(records.items()):
+        records[trial_id] = replace(record, metrics={**record.metrics, "parameters": 1e3 * (1 + i)})
+    figure = drawn(comparison(study, records), SINGLE)
+    with paper_style():
+        assert to_svg(figure)
+
+
+@pytest.mark.parametrize("study", ["families", "ceit"])
+def test_committed_results_are_drawn(study: str, fake: SimpleNamespace) -> None:
+    """Of the study's own committed Trials the figure has the parameters, and the front begins with the smallest."""
+    trials = pd.read_csv(Path(__file__).parents[2] / "reports" / study / "digits" / "trials.csv")
+    trials = trials.assign(cause="", error="")
+    names = list(dict.fromkeys(trials["variant"]))
+    made = fake.study(tuple(names), tuple(sorted(set(trials["seed"]))))
+    compared = compare(made, trials, pd.DataFrame())
+    figure = drawn(compared)
+    assert figure.axes[0].get_xlabel() == "trainable parameters"
+    smallest = compared.summary.loc[compared.summary["parameters"].idxmin(), "parameters"]
+    edge = [line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post"]
+    assert np.asarray(edge[0].get_xdata())[0] == pytest.approx(smallest)
