@@ -114,7 +114,7 @@ def test_seeds_are_added_only_where_a_verdict_is_open(folder: Path) -> None:
 
 
 def test_growing_in_one_go_or_in_steps_is_the_same(folder: Path) -> None:
-    """What is asked for depends on study and Records alone: begun again with all Records, it ends at the same Trials."""
+    """What is asked for depends on study and Records alone: begun again with all Records it ends the same."""
     end, records = as_far_as_known(load(folder, SEQUENTIAL), outcomes)
     again, _ = as_far_as_known(load(folder, SEQUENTIAL), lambda now: {t.id: records[t.id] for t in now.all_trials})
     assert again.trials == end.trials
