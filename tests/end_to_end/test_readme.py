@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
+
+from ablate.study.load import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -204,7 +209,7 @@ def test_the_readmes_table_is_the_committed_reports(readme):
     report = ROOT / "reports" / "simplevit" / "digits"
     table = (report / "tables" / "comparison.md").read_text(encoding="utf-8").partition("\n\n")[0]
     assert f"<!-- the table -->\n{table}\n" in readme
-    (figure,) = re.findall(r"!\[.*?\]\((reports/.*?\.png)\)", readme)
+    (figure,) = re.findall(r"!\[.*?\]\((reports/.*?\.svg)\)", readme)
     assert (ROOT / figure).is_file()
 
 
@@ -226,3 +231,35 @@ def test_the_readmes_teachers_fit_the_starter_study(place, readme):
     assert needs == {"distillation=hard", "distillation=token"}
     (teacher,) = {need for trial in plan["trials"] for need in trial.get("needs", ())}
     assert [(trial["variant"], trial["id"]) for trial in plan["teachers"]] == [("teacher:convnet", teacher)]
+
+
+def test_the_readmes_designs_are_a_study(tmp_path, readme):
+    """The block on designs, put behind some Factors, is read as it says: its union, without what it excludes."""
+    (tmp_path / "mine.py").write_text("def train(recipe, seed, report, folder):\n    return {'score': 1.0}\n")
+    (tmp_path / "study.yaml").write_text(
+        "study: s\nquestion: q\ntrainable: mine:train\nmetric: {name: score, direction: maximize}\nseeds: 2\n"
+        "base: {posemb: sincos, pool: gap, head: mlp, dropout: 0.0}\n"
+        "factors:\n"
+        "  posemb: {reference: sincos, levels: {learned: {posemb: learned}, none: {posemb: none}}}\n"
+        "  pool: {reference: gap, levels: {cls: {pool: cls}}}\n"
+        "  head: {reference: mlp, levels: {linear: {head: linear}}}\n"
+        "  dropout: {reference: off, levels: {'on': {dropout: 0.1}}}\n" + block(readme, "designs")
+    )
+    study = load_study(tmp_path / "study.yaml")
+    assert [b.design for b in study.blocks] == ["one_at_a_time", "ladder", "pairs"]
+    names = {variant.name for variant in study.variants}
+    assert {"posemb=learned,pool=cls,head=linear", "posemb=learned,pool=cls"} <= names
+    assert not {"posemb=none,pool=cls", "dropout=on"} & names
+
+
+def test_the_readmes_python_runs(tmp_path, readme):
+    """Its lines on Python, copied as they stand, run in a clone in which nothing was trained, without torch."""
+    for name in ("studies", "reports/simplevit"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    code = block(readme, "python") + "\nimport sys\nassert 'torch' not in sys.modules\nprint(results.effects().shape)\n"
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/none.db"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("(14, ")
