@@ -63,15 +63,8 @@ def settled(study: Study, records: Records) -> bool:
     return all(t.id in records and records[t.id].status in ("finished", "failed") for t in study.all_trials)
 
 
-def saved(study: Study) -> int:
-    """Trials that stopping at a verdict has saved so far, against `Sequential.most` seeds of every Variant."""
-    if study.sequential is None:
-        return 0
-    return len(study.variants) * study.sequential.most - len(study.trials)
-
-
 def _next_rungs(study: Study, trials: pd.DataFrame) -> Growth | None:
-    """One more step for each greedy ladder that is not at its top: the candidate with the best mean."""
+    """One more step for each greedy ladder that is not at its top: the candidate that gains most."""
     rungs = dict(study.growth.rungs)
     for place, block in enumerate(study.blocks):
         step = _best_step(study, block, trials) if block.greedy else None
@@ -81,10 +74,18 @@ def _next_rungs(study: Study, trials: pd.DataFrame) -> Growth | None:
 
 
 def _best_step(study: Study, block: Block, trials: pd.DataFrame) -> str | None:
-    """Of the candidates for the next rung, in the study's order at a tie; None where there is none with a result."""
-    means = trials.groupby("variant")["metric"].mean()
+    """The candidate with the best mean difference to the rung below, the first in the study's order at a tie.
+
+    Over the seeds that both have, so that the crash of a lucky or unlucky seed chooses nothing. None where no candidate
+    has a result.
+    """
+    from ablate.reporting.statistics import Pairs
+
+    rung = block.variants[-1] if block.variants else study.baseline.name
+    pairs = Pairs.of(trials[trials["variant"].isin([rung, *block.candidates.values()])], rung)
+    gains = dict(zip(pairs.names, pairs.mean, strict=True))
     sign = 1.0 if study.metric.direction == "maximize" else -1.0
-    found = {step: sign * float(means.get(name, math.nan)) for step, name in block.candidates.items()}
+    found = {step: sign * float(gains.get(name, math.nan)) for step, name in block.candidates.items()}
     known = {step: value for step, value in found.items() if math.isfinite(value)}
     return max(known, key=lambda step: known[step]) if known else None
 

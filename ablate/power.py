@@ -32,7 +32,7 @@ class StudyPower:
     more: tuple[tuple[int, float], ...] = ()
     """The same for other numbers of seeds, larger ones: (seeds, smallest difference)."""
     sequential: bool = False
-    """Whether seeds are added by results; what looking again and again costs is then not in the numbers."""
+    """Whether seeds are added by results; what looking again and again costs is in the numbers."""
     seeds_for_same: int | None = None
     """With a margin: seeds for a Variant of no effect to be found within it; None where more than a thousand."""
 
@@ -59,7 +59,7 @@ def study_power(study: Study, records: Mapping[str, Record]) -> StudyPower | Non
     study: conservative, since it takes no luck for shared between a Variant and the baseline of its seed.
     """
     seeds = study.sequential.most if study.sequential else len(study.seeds)
-    comparisons = len(study.variants) - 1
+    comparisons = _comparisons(study)
     results = finished_results(study, records)
     baseline = results.get(study.baseline.name, {})
     if seeds < 2 or comparisons < 1 or len(baseline) < 2:
@@ -81,13 +81,32 @@ def study_power(study: Study, records: Mapping[str, Record]) -> StudyPower | Non
         basis = f"spread from {len(baseline)} seeds of the baseline alone, taking no luck for shared"
     if not spread > 0:
         return None
-    power, margin = Power(spread, comparisons, study.analysis.alpha), study.analysis.margin
+    power, margin = Power(spread, comparisons, _alpha(study, comparisons)), study.analysis.margin
     needed = math.nan if margin is None else power.pairs_for_same(margin)
     same = None if math.isnan(needed) else int(needed)
     smallest = power.smallest_difference(seeds)
     more = tuple((n, power.smallest_difference(n)) for n in MORE_SEEDS if n > seeds)
     grows = study.sequential is not None
     return StudyPower(seeds, comparisons, spread, smallest, basis, study.metric.unit, margin, more, grows, same)
+
+
+def _comparisons(study: Study) -> int:
+    """Of all Variants there will be: a greedy ladder of k steps has k candidates at first, then one fewer each time."""
+    steps = [len(block.steps) + len(block.candidates) for block in study.blocks if block.greedy]
+    return max([len(study.variants) - 1, *(k * (k + 1) // 2 for k in steps)])
+
+
+def _alpha(study: Study, comparisons: int) -> float:
+    """The study's, or where results are looked at again and again, that of the last look alone.
+
+    Which is conservative: an earlier look may decide as well.
+    """
+    alpha = study.analysis.alpha
+    if study.sequential is None:
+        return alpha
+    from ablate.reporting.statistics.looks import Looks
+
+    return comparisons * Looks(study.sequential.least, study.sequential.most).nominal(alpha / comparisons)
 
 
 def finished_results(study: Study, records: Mapping[str, Record]) -> dict[str, dict[int, float]]:

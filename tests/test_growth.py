@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ablate.growth import as_far_as_known, grown, saved, settled
+from ablate.growth import as_far_as_known, grown, settled
 from ablate.run import OK, RunOptions, plan_study, report_study, run_study
+from ablate.study.errors import StudyError
 from ablate.study.load import load_study
 from ablate.study.study import Study
 from ablate.tracking.record import Record
@@ -84,7 +86,6 @@ def test_a_study_begins_with_the_fewest_seeds(folder: Path) -> None:
     study = load(folder, SEQUENTIAL)
     assert set(seeds_of(study).values()) == {3}
     assert study.seeds == (0, 1, 2)
-    assert saved(study) == 4 * 5
 
 
 def test_nothing_is_added_before_all_is_settled(folder: Path) -> None:
@@ -102,14 +103,18 @@ def test_seeds_are_added_only_where_a_verdict_is_open(folder: Path) -> None:
     """
     study, records = as_far_as_known(load(folder, SEQUENTIAL), outcomes)
     from ablate.reporting.comparison import comparison
+    from ablate.reporting.methods import trials_saved
 
-    verdicts = comparison(study, records).summary.set_index("variant")["verdict"]
+    compared = comparison(study, records)
+    verdicts = compared.summary.set_index("variant")["verdict"]
     assert verdicts["a=on"] == "helps"
     assert verdicts["c=on"] == "hurts"
     found = seeds_of(study)
     assert found["baseline"] == max(found.values())
     assert min(found.values()) < 8
-    assert saved(study) == 4 * 8 - sum(found.values())
+    decided = [name for name, verdict in verdicts.items() if verdict != "not enough evidence" and name != "baseline"]
+    spared = sum(8 - found[name] for name in decided)
+    assert trials_saved(compared) == spared + (8 - found["baseline"] if len(decided) == 3 else 0)
     assert grown(study, records) is None
 
 
@@ -131,8 +136,6 @@ def test_one_that_never_has_a_result_gets_no_more_seeds(folder: Path) -> None:
     """A Variant all of whose Trials fail would fail with another seed as well."""
 
     def failing(study: Study) -> dict[str, Record]:
-        from dataclasses import replace
-
         records = outcomes(study)
         for trial in study.trials:
             if trial.variant == "b=on":
@@ -169,3 +172,31 @@ def test_a_run_trains_until_nothing_is_asked_for(folder: Path, capsys: pytest.Ca
     assert plan_study(study, options).left == ()
     table = (folder / "reports" / "growing" / "default" / "trials.csv").read_text()
     assert len(table.splitlines()) == 1 + len(end.trials)
+
+
+def test_a_crash_does_not_choose_the_rung(folder: Path) -> None:
+    """A step that is worse on every seed is not taken because its unlucky seed has failed."""
+
+    def crashed(study: Study) -> dict[str, Record]:
+        records = outcomes(study)
+        for trial in study.trials:
+            value = {"baseline": 0.0, "a=on": 1.0, "b=on": -2.0, "c=on": -3.0}.get(trial.variant, -9.0)
+            luck = -50.0 if trial.seed == 0 else 50.0
+            record = replace(records[trial.id], metrics={"score": value + luck})
+            if trial.variant == "b=on" and trial.seed == 0:
+                record = replace(record, status="failed", cause="error", metrics={})
+            records[trial.id] = record
+        return records
+
+    study = load(folder, GREEDY)
+    larger = grown(study, crashed(study))
+    assert larger is not None
+    assert larger.growth.rungs == {0: ("a=on",)}
+
+
+def test_seeds_that_grow_cannot_be_judged_over_images(folder: Path) -> None:
+    """There is no test over images that could be looked at again and again: the study is refused, with the place."""
+    with pytest.raises(StudyError, match=r"study.yaml:\d+:\d+: .*judged over seeds alone"):
+        load(folder, SEQUENTIAL.replace("margin: 1.5", "margin: 1.5, over: seeds_and_images"))
+    fixed = load(folder, SEQUENTIAL.replace("margin: 1.5", "margin: 1.5, over: seeds_and_images"), seeds=4)
+    assert fixed.sequential is None

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ablate.power import StudyPower, finished_results, study_power
+from ablate.reporting.statistics.looks import Looks
 from ablate.reporting.statistics.power import Power
 from ablate.study.study import Analysis, Metric, Sequential, Study, Trial, Variant
 from ablate.tracking.record import Record
@@ -110,12 +111,14 @@ def test_a_margin_asks_how_many_seeds_show_no_difference() -> None:
 
 
 def test_a_study_that_adds_seeds_is_told_of_the_most() -> None:
-    """With up to eight seeds the smallest difference is that of eight."""
+    """With up to eight seeds the smallest difference is that of eight, at the level that looking six times leaves."""
     study = make_study(("baseline", "a", "b"))
     records = make_records(study, VALUES)
     grown = study_power(replace(study, sequential=Sequential(3, 8)), records)
     assert grown
-    assert grown.smallest == Power(grown.spread, 2).smallest_difference(8)
+    level = Looks(3, 8).nominal(0.025)
+    assert level < 0.025
+    assert grown.smallest == pytest.approx(Power(grown.spread, 1, level).smallest_difference(8))
     assert grown.lines()[0].startswith("up to 8 seeds can see")
 
 

@@ -136,17 +136,27 @@ def failures_caption(comparison: Comparison) -> str:
     return " ".join(parts)
 
 
+def _seeds(study: Study) -> str:
+    """`3 seeds (0, 1, 2)`, or between which numbers results decided."""
+    if (limits := study.sequential) is None:
+        return f"{plural(len(study.seeds), 'seed')} ({', '.join(map(str, study.seeds))})"
+    by_now = [sum(trial.variant == variant.name for trial in study.trials) for variant in study.variants]
+    return (
+        f"{limits.least} seeds, and with one more at a time up to {limits.most} as long as there was no verdict "
+        f"({min(by_now)} to {max(by_now)} by now)"
+    )
+
+
 def what_was_done(comparison: Comparison) -> str:
     """The experiment in a paragraph, as one would write it in a paper's appendix."""
     study, trials = comparison.study, comparison.trials.drop_duplicates("trial_id")
     others = len(study.variants) - 1
-    seeds = ", ".join(map(str, study.seeds))
     status = trials["status"].value_counts()
     finished, failed = int(status.get("finished", 0)), int(status.get("failed", 0))
     waiting = len(trials) - finished - failed
     text = (
-        f"The baseline and {plural(others, 'Variant')} were each to be trained with {plural(len(study.seeds), 'seed')} "
-        f"({seeds}), {_number(comparison)} in all, at profile {study.profile}: {finished} finished, {failed} failed"
+        f"The baseline and {plural(others, 'Variant')} were each to be trained with {_seeds(study)}, "
+        f"{_number(comparison)} in all, at profile {study.profile}: {finished} finished, {failed} failed"
     )
     text += f" and {waiting} are not done. " if waiting else ". "
     text += _teachers(comparison)

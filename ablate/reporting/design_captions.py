@@ -118,7 +118,7 @@ def variance_caption(comparison: Comparison) -> str:
         "beyond all effects that do not contain it; where no Trial is missing they add up to the total. Higher "
         "interactions: what a mean for each Variant explains beyond the effects of up to two Factors. Seeds: shared "
         "by all Variants of a seed. F: against the residual; p adjusted by Holm's method in two families, the main "
-        "effects and the interactions."
+        "effects and the interactions." + "".join(f" {text}" for text in _sequential(comparison))
     )
 
 
@@ -164,7 +164,7 @@ def shapley_caption(comparison: Comparison) -> str:
         f"combination, for each seed by itself; mean over seeds and {interval_words(comparison)} t interval, not "
         "adjusted. The shares add up to the total. A Factor of several Levels has a share for each, with the mean of "
         "its Levels where it is another Factor's turn; there the means over Levels add up. n: seeds with a result of "
-        "every combination; the others have no share."
+        "every combination; the others have no share." + "".join(f" {text}" for text in _sequential(comparison))
     )
 
 

@@ -102,15 +102,15 @@ def image_intervals(study: Study, examples: Examples) -> pd.DataFrame:
     """What images say of the differences to the baseline: `INTERVALS` of `SeedsAndImages`, a row for each Variant.
 
     In the metric's unit, at 1 - `analysis.alpha`; NaN where the images say nothing about the metric, and `both_...`
-    with fewer than two pairs of seeds.
+    with fewer than two pairs of seeds. `pairs` says on how many pairs of seeds they rest.
     """
     others = pd.Index([v.name for v in study.variants if v.name != study.baseline.name], name="variant")
     if not examples.outcome:
-        return pd.DataFrame(np.nan, index=others, columns=list(INTERVALS))
+        return pd.DataFrame(np.nan, index=others, columns=[*INTERVALS, "pairs"])
     keys = [(name, seed) for name in examples.outcome for seed in examples.seeds[name]]
     index = pd.MultiIndex.from_tuples(keys, names=["variant", "seed"])
     wide = pd.DataFrame(np.concatenate(list(examples.outcome.values())), index)
-    found = SeedsAndImages(study.baseline.name, 1 - study.analysis.alpha)(wide)[list(INTERVALS)]
+    found = SeedsAndImages(study.baseline.name, 1 - study.analysis.alpha)(wide)[[*INTERVALS, "pairs"]]
     found[list(INTERVALS[:-1])] *= examples.scale
     return found.reindex(others)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ablate.reporting import examples as by_image
@@ -15,7 +16,7 @@ from ablate.reporting.statistics.pairs import Floats
 from ablate.reporting.statistics.power import fewest_pairs
 from ablate.reporting.statistics.sensitivity import FailedSeeds
 from ablate.reporting.statistics.sequential import SequentialTests
-from ablate.reporting.statistics.verdicts import SAME, UNSURE, verdicts
+from ablate.reporting.statistics.verdicts import HELPS, HURTS, SAME, UNSURE, verdicts
 from ablate.study.study import Study
 
 #: What `differences` adds to the columns of `PairedDifference`; NaN or empty where nothing can be said.
@@ -54,14 +55,13 @@ def differences(study: Study, trials: pd.DataFrame, examples: Examples | None = 
     for name in NUMBERS:
         table[name] = np.nan
     _describe(study, pairs, table)
-    if examples is not None:
-        table[list(IMAGES)] = by_image.image_intervals(study, examples).reindex(pairs.names)[list(IMAGES)]
-    over_images = examples is not None and study.analysis.over == "seeds_and_images"
-    p, table["p_same"] = _over_images(study, pairs, tests, table) if over_images else _over_seeds(study, tests)
+    with_images = _fill_in_images(study, examples, pairs, table)
+    over_images = is_over_images(study, examples)
+    p, table["p_same"] = _over_images(study, pairs, table) if over_images else _over_seeds(study, tests)
     table["p_holm"], table["p_same_holm"] = holm(p), holm(table["p_same"])
-    table["verdict"] = _verdicts(study, pairs, p, table["p_same"].to_numpy(float))
+    table["verdict"] = _verdicts(study, tests.sign, p, table["p_same"].to_numpy(float))
     table["seeds_needed"] = np.nan if over_images else _seeds_needed(study, pairs, table["verdict"])
-    table["reason"] = _reasons(study, table, over_images)
+    table["reason"] = _reasons(study, table, over_images, with_images, tests.sign)
     table["sensitivity"] = _sensitivity(study, trials, pairs, over_images)
     return table
 
@@ -72,6 +72,11 @@ def tests_of(study: Study, pairs: Pairs) -> PairedTests:
     if sequential is None:
         return StudentTests(pairs, 1 - alpha)
     return SequentialTests(pairs, Looks(sequential.least, sequential.most), alpha)
+
+
+def is_over_images(study: Study, examples: Examples | None) -> bool:
+    """Whether verdicts speak of other images, too: asked for by the study, and the images tell its metric."""
+    return study.analysis.over == "seeds_and_images" and examples is not None and bool(examples.outcome)
 
 
 def against_published(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
@@ -108,23 +113,35 @@ def _over_seeds(study: Study, tests: PairedTests) -> tuple[Floats, Floats]:
     return tests.p, np.full(len(tests.p), np.nan) if margin is None else p_within(tests, margin)
 
 
-def _over_images(study: Study, pairs: Pairs, tests: PairedTests, table: pd.DataFrame) -> tuple[Floats, Floats]:
-    """The same for other seeds on other images; where seeds are added by results, no p is below that over seeds."""
+def _fill_in_images(
+    study: Study, examples: Examples | None, pairs: Pairs, table: pd.DataFrame
+) -> npt.NDArray[np.int64]:
+    """Fill in what images say, and tell on how many pairs of seeds it rests, (V,).
+
+    What rests on fewer than the difference beside it is the interval of another difference, and is left out.
+    """
+    if examples is None or not examples.outcome:
+        return np.zeros(len(pairs.names), dtype=np.int64)
+    found = by_image.image_intervals(study, examples).reindex(pairs.names)
+    rest: npt.NDArray[np.int64] = found["pairs"].fillna(0).to_numpy(np.int64)
+    table[list(IMAGES)] = found[list(IMAGES)].where(pd.Series(rest == pairs.n, index=found.index), axis=0)
+    return rest
+
+
+def _over_images(study: Study, pairs: Pairs, table: pd.DataFrame) -> tuple[Floats, Floats]:
+    """The same for other seeds on other images."""
     analysis = study.analysis
     low, high, p = (table[name].to_numpy(float) for name in ("both_low", "both_high", "both_p"))
     p_same = np.full(len(p), np.nan)
     if analysis.margin is not None:
         p_same = p_within_interval(pairs.mean, low, high, pairs.n, analysis.margin, 1 - analysis.alpha)
-    if study.sequential is None:
-        return p, p_same
-    p_seeds, p_same_seeds = _over_seeds(study, tests)
-    return np.maximum(p, p_seeds), np.maximum(p_same, p_same_seeds)
+    return p, p_same
 
 
-def _verdicts(study: Study, pairs: Pairs, p: Floats, p_same: Floats) -> list[str]:
+def _verdicts(study: Study, sign: Floats, p: Floats, p_same: Floats) -> list[str]:
     analysis = study.analysis
     same = None if analysis.margin is None else holm(p_same)
-    return verdicts(pairs.mean, holm(p), same, study.metric.direction, analysis.alpha)
+    return verdicts(sign, holm(p), same, study.metric.direction, analysis.alpha)
 
 
 def _seeds_needed(study: Study, pairs: Pairs, verdict: pd.Series) -> Floats:
@@ -143,19 +160,26 @@ def _seeds_needed(study: Study, pairs: Pairs, verdict: pd.Series) -> Floats:
     return needed
 
 
-def _reasons(study: Study, table: pd.DataFrame, over_images: bool) -> list[str]:
+def _reasons(
+    study: Study, table: pd.DataFrame, over_images: bool, with_images: npt.NDArray[np.int64], sign: Floats
+) -> list[str]:
     """Why there is no test, or what a verdict does not say by itself."""
     analysis, least, found = study.analysis, study.sequential.least if study.sequential else 0, []
-    columns = [table[name].tolist() for name in ("pairs", "reason", "verdict", "p_holm", "images_low", "both_p")]
-    for n, reason, verdict, p_holm, images_low, both_p in zip(*columns, strict=True):
+    names = ("pairs", "difference", "reason", "verdict", "p_holm", "images_low", "both_p")
+    columns = [table[name].tolist() for name in names]
+    for n, mean, reason, verdict, p_holm, images_low, both_p, images, way in zip(
+        *columns, with_images.tolist(), sign.tolist(), strict=True
+    ):
         if n == 1 and np.isfinite(images_low):
             reason += ": no verdict over seeds; the interval over images speaks of these trainings only"
         elif not reason and n < least:
             reason = f"{n} pairs of seeds: the first look is at {least}"
         elif not reason and over_images and np.isnan(both_p):
-            reason = "no outcomes by image"
+            reason = f"outcomes by image for {images} of {n} pairs" if images else "no outcomes by image"
         elif verdict == SAME and p_holm < analysis.alpha:
             reason = f"differs from zero, but by less than ±{analysis.margin:g}"
+        elif verdict in (HELPS, HURTS) and way * mean < 0:
+            reason = "by an earlier look; the mean of all seeds so far is on the other side"
         elif not reason and analysis.over == "seeds_and_images" and not over_images:
             reason = "judged over seeds alone: no outcomes by image"
         found.append(reason)
@@ -167,8 +191,10 @@ def _sensitivity(study: Study, trials: pd.DataFrame, pairs: Pairs, over_images: 
 
     def judge(frame: pd.DataFrame) -> list[str]:
         filled = Pairs.of(frame, study.baseline.name)
-        return _verdicts(study, filled, *_over_seeds(study, tests_of(study, filled)))
+        tests = tests_of(study, filled)
+        return _verdicts(study, tests.sign, *_over_seeds(study, tests))
 
-    actual = _verdicts(study, pairs, *_over_seeds(study, tests_of(study, pairs)))
+    tests = tests_of(study, pairs)
+    actual = _verdicts(study, tests.sign, *_over_seeds(study, tests))
     texts = FailedSeeds(study.baseline.name, study.metric.direction)(trials, actual, judge)
     return [f"over seeds alone: {text}" if text and over_images else text for text in texts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ablate.reporting.comparison import Comparison, published_columns
+from ablate.reporting.judging import is_over_images
 from ablate.reporting.statistics import HELPS, HURTS, SAME, UNSURE, first_step
 from ablate.reporting.statistics.verdicts import AGREES, BETTER, WORSE, verdict_text
 from ablate.study.study import Study
@@ -97,32 +98,49 @@ def how_tested(comparison: Comparison, marked: bool, brief: bool = False) -> lis
                 f"unless one |t| exceeds {t:.1f}, a mean difference of {t / math.sqrt(seeds):.1f} standard deviations "
                 "of the paired differences: no verdict is not no effect."
             )
-    return found + _stopping(study)
+    return found + _stopping(comparison)
 
 
 def _over_images(comparison: Comparison) -> bool:
-    return comparison.study.analysis.over == "seeds_and_images" and comparison.examples is not None
+    return is_over_images(comparison.study, comparison.examples)
 
 
 def _test(comparison: Comparison) -> str:
     looks = "" if comparison.study.sequential is None else ", of all looks at the growing results"
     if _over_images(comparison):
-        seeds = ", and no smaller than that over seeds alone" if looks else ""
-        return f"two-sided, of no difference for other seeds on other images{seeds}"
+        return "two-sided, of no difference for other seeds on other images"
     return f"two-sided paired t test{looks}"
 
 
-def _stopping(study: Study) -> list[str]:
+def _stopping(comparison: Comparison) -> list[str]:
+    study = comparison.study
     if study.sequential is None:
         return []
     least, most = study.sequential.least, study.sequential.most
-    saved = len(study.variants) * most - len(study.trials)
-    return [
+    told = (
         f"Seeds were added, from {least} up to {most}, only where a verdict was open. p is the probability that the "
         "smallest p of all possible looks is as small where there is no effect (Pocock's boundary, 1977, for t tests), "
-        f"so p and intervals hold under this stopping. It has saved {plural(saved, 'Trial')} of the "
-        f"{len(study.variants) * most} that {most} seeds of every Variant would take."
-    ]
+        "so p and the intervals of differences hold under this stopping; all other numbers take seeds as fixed."
+    )
+    if saved := trials_saved(comparison):
+        told += (
+            f" Verdicts that were reached early have saved {plural(saved, 'Trial')} of the "
+            f"{len(study.variants) * most} that {most} seeds of every Variant would take."
+        )
+    return [told]
+
+
+def trials_saved(comparison: Comparison) -> int:
+    """Trials that need not be trained since a verdict was reached before the last seed; the baseline's once none is
+    open any more.
+    """
+    study, summary = comparison.study, comparison.summary
+    if study.sequential is None:
+        return 0
+    decided = dict(zip(summary["variant"], summary["verdict"].isin((HELPS, HURTS, SAME)), strict=True))
+    decided[study.baseline.name] = all(decided[variant.name] for variant in study.variants[1:])
+    seeds = comparison.trials.groupby("variant")["seed"].nunique()
+    return int(sum(study.sequential.most - int(seeds[name]) for name, is_decided in decided.items() if is_decided))
 
 
 def effect_size(comparison: Comparison) -> list[str]:
@@ -138,10 +156,11 @@ def effect_size(comparison: Comparison) -> list[str]:
 def limits(comparison: Comparison) -> list[str]:
     """What the numbers do not say."""
     summary = comparison.summary
-    which = "The intervals speak" if summary["both_low"].isna().all() else "All other intervals speak"
+    images = summary[["both_low", "images_low"]].notna().any(axis=None)
+    which = "All other intervals speak" if images else "The intervals speak"
+    luck = f"{which} of the luck of a seed (init, order, augmentation), not of the choice of held-out data, which all "
     found = [
-        f"{which} of the luck of a seed (init, order, augmentation), not of the choice of held-out data, "
-        "which all Trials share.",
+        *([f"{luck}Trials share."] if (summary["n"] > 1).any() else []),
         "A Trial without a result lowers n; nothing is imputed. Where seeds agree exactly, or n < 2, no interval.",
         "A zero with a sign is a value of that sign, rounded.",
     ]
@@ -166,9 +185,9 @@ def fairness(comparison: Comparison) -> list[str]:
     if not tuned:
         return []
     names = [variant.name for variant in comparison.study.variants]
-    groups: dict[int | bool, list[str]] = {}
+    groups: dict[int | bool | None, list[str]] = {}
     for name in names:
-        groups.setdefault(tuned.get(name, 0), []).append(name)
+        groups.setdefault(tuned.get(name), []).append(name)
     if len(groups) == 1:
         return [f"Tuned alike, {_settings(next(iter(groups)))} for each Variant."]
     told = [f"{', '.join(of) if len(of) <= 6 else f'{len(of)} Variants'}: {_settings(n)}" for n, of in groups.items()]
@@ -178,7 +197,9 @@ def fairness(comparison: Comparison) -> list[str]:
     ]
 
 
-def _settings(number: int | bool) -> str:
+def _settings(number: int | bool | None) -> str:
+    if number is None:
+        return "the study says nothing of tuning"
     if number is True:
         return "tuned, settings not counted"
     return f"{plural(number, 'setting')} tried" if number else "not tuned"

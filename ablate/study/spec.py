@@ -122,7 +122,8 @@ class AnalysisSpec(Section):
     margin: Annotated[float, Field(gt=0)] | None = None
     """In the metric's unit: differences smaller than this do not matter. With one, a verdict can be "no difference"."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    """The rate of wrong verdicts over all comparisons of the study; intervals are of 1 - alpha."""
+    """The rate of wrong verdicts over all comparisons of the study, of each kind (helps or hurts; no difference);
+    intervals are of 1 - alpha."""
     over: Literal["seeds", "seeds_and_images"] = "seeds"
     """What verdicts speak of: other seeds on the same held-out images, or other seeds and other images."""
     tuned: dict[str, Annotated[int, Field(ge=0)] | Literal[True]] = {}

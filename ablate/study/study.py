@@ -110,7 +110,8 @@ class Analysis:
     margin: float | None = None
     """In the metric's unit: differences smaller than this do not matter; None where the study names none."""
     alpha: float = 0.05
-    """The rate of wrong verdicts, over all comparisons of the study; intervals are of 1 - alpha."""
+    """The rate of wrong verdicts over all comparisons of the study, of each kind (helps or hurts; no difference);
+    intervals are of 1 - alpha."""
     over: Literal["seeds", "seeds_and_images"] = "seeds"
     """What verdicts speak of: other seeds on the same held-out images, or other seeds and other images."""
     tuned: Mapping[str, int | bool] = field(default_factory=dict)

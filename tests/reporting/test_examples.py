@@ -160,7 +160,7 @@ def test_a_metric_that_is_no_mean_over_images_has_no_intervals(files: Files, rig
     assert not found.outcome
     assert "top5" in found.notes[0]
     table = image_intervals(study, found)
-    assert list(table.columns) == list(INTERVALS)
+    assert list(table.columns) == [*INTERVALS, "pairs"]
     assert list(table.index) == ["a", "b"]
     assert table.isna().all(axis=None)
 

@@ -127,10 +127,12 @@ def test_trials_that_are_not_done_are_no_crashes(fake: SimpleNamespace) -> None:
     assert judging.differences(study, trial_frame(study, records)).loc["a", "sensitivity"] == ""
 
 
-def images(p: dict[str, float], low: float = -1.0, high: float = 3.0) -> pd.DataFrame:
-    """What `image_intervals` would say: the same interval for each Variant, and these p values."""
-    rows = {name: [low, high, low, high, value] for name, value in p.items()}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=list(judging.IMAGES))
+def images(p: dict[str, float], low: float = -1.0, high: float = 3.0, pairs: int | None = None) -> pd.DataFrame:
+    """What `image_intervals` would say: the same interval for each Variant, and these p values, on so many pairs of
+    seeds (all of them for None).
+    """
+    rows = {name: [low, high, low, high, value, pairs] for name, value in p.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[*judging.IMAGES, "pairs"])
 
 
 def over_images(
@@ -141,10 +143,11 @@ def over_images(
     analysis: Analysis,
     **fields: object,
 ) -> pd.DataFrame:
+    found = found.fillna({"pairs": len(data["baseline"])})
     monkeypatch.setattr(judging.by_image, "image_intervals", lambda study, examples: found)
     study = fake.study(tuple(data), tuple(range(len(data["baseline"]))), analysis=analysis, **fields)
     trials = trial_frame(study, fake.records(study, data))
-    return judging.differences(study, trials, SimpleNamespace())  # type: ignore[arg-type]
+    return judging.differences(study, trials, SimpleNamespace(outcome=data))  # type: ignore[arg-type]
 
 
 def test_verdicts_over_images_rest_on_both(fake: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +171,24 @@ def test_a_variant_without_images_has_no_verdict_over_them(
     analysis = Analysis(over="seeds_and_images")
     found = over_images(fake, monkeypatch, values(2.0, 2.0), images({"b": 0.001}), analysis)
     assert found.loc["a", ["verdict", "reason"]].tolist() == [UNSURE, "no outcomes by image"]
+
+
+def test_images_of_some_seeds_only_judge_nothing(fake: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interval that rests on fewer pairs than the difference beside it is not shown, and gives no verdict."""
+    analysis = Analysis(over="seeds_and_images")
+    found = over_images(fake, monkeypatch, values(2.0), images({"a": 0.001}, pairs=2), analysis)
+    n = found.loc["a", "pairs"]
+    assert found.loc["a", ["verdict", "reason"]].tolist() == [UNSURE, f"outcomes by image for 2 of {n} pairs"]
+    assert found.loc["a", list(judging.IMAGES)].isna().all()
+
+
+def test_images_that_do_not_tell_the_metric_leave_the_verdict_to_the_seeds(fake: SimpleNamespace) -> None:
+    """Files without an array of the metric are as good as none: judged over seeds, and every row says so."""
+    study = fake.study(("baseline", "a"), tuple(range(5)), analysis=Analysis(over="seeds_and_images"))
+    data = {name: row[:5] for name, row in values(2.0).items()}
+    trials = trial_frame(study, fake.records(study, data))
+    found = judging.differences(study, trials, SimpleNamespace(outcome={}))  # type: ignore[arg-type]
+    assert found.loc["a", ["verdict", "reason"]].tolist() == [HELPS, "judged over seeds alone: no outcomes by image"]
 
 
 def test_without_any_images_it_is_said_that_seeds_alone_judge(fake: SimpleNamespace) -> None:
@@ -203,6 +224,18 @@ def test_a_study_that_adds_seeds_is_judged_by_a_test_that_allows_it(fake: Simple
     assert sequential.loc["a", "difference_half"] > fixed.loc["a", "difference_half"]
     early = judged(fake, {name: row[:2] for name, row in data.items()}, sequential=Sequential(3, 6))
     assert early.loc["a", ["verdict", "reason"]].tolist() == [UNSURE, "2 pairs of seeds: the first look is at 3"]
+
+
+def test_a_verdict_of_an_earlier_look_has_the_direction_of_that_look(fake: SimpleNamespace) -> None:
+    """Three seeds were far above the baseline, three later ones as far below: what the early look found is told as
+    found then, with a word on where the mean is now.
+    """
+    early = [90.99, 91.01, 91.0]
+    data = {"baseline": [90.0] * 6, "a": [*early, 80.0, 79.0, 81.0]}
+    found = judged(fake, data, sequential=Sequential(3, 6))
+    assert found.loc["a", "difference"] < 0
+    assert found.loc["a", "verdict"] == HELPS
+    assert found.loc["a", "reason"].startswith("by an earlier look")
 
 
 def test_a_study_of_the_baseline_alone_has_no_rows(fake: SimpleNamespace) -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ablate.reporting import captions
+from ablate.reporting import captions, methods
 from ablate.reporting.comparison import Comparison, comparison
 from ablate.reporting.tables import comparison_table, failures_table
 from ablate.study.study import Analysis, PublishedColumn, Sequential
@@ -57,10 +57,10 @@ def test_open_verdicts_say_how_many_seeds_are_wanted(fake: SimpleNamespace) -> N
 
 
 def test_growing_seeds_are_told_with_what_they_saved(fake: SimpleNamespace) -> None:
-    """Least and most, that p and intervals hold under it, and Trials saved: 3 Variants x 12 seeds less 9 trained."""
+    """Least and most, and that p and intervals hold under it."""
     text = captions.comparison_caption(compared_of(fake, sequential=Sequential(3, 12)))
     for words in (
-        "from 3 up to 12", "p and intervals hold under this stopping", "saved 27 Trials of the 36",
+        "from 3 up to 12", "intervals of differences hold under this stopping",
         "repeated confidence interval", "of all looks",
     ):  # fmt: skip
         assert words in text
@@ -68,11 +68,27 @@ def test_growing_seeds_are_told_with_what_they_saved(fake: SimpleNamespace) -> N
     assert "stopping" not in captions.comparison_caption(compared_of(fake))
 
 
+def test_only_what_is_decided_has_saved_trials(fake: SimpleNamespace) -> None:
+    """A verdict after 3 of 12 seeds saves 9 Trials of its Variant; the baseline's are saved once no verdict is open."""
+    compared = compared_of(fake, sequential=Sequential(3, 12))
+    compared.summary["verdict"] = ["", "not enough evidence", "not enough evidence"]
+    assert methods.trials_saved(compared) == 0
+    assert "saved" not in captions.comparison_caption(compared)
+    compared.summary["verdict"] = ["", "helps", "not enough evidence"]
+    assert methods.trials_saved(compared) == 9
+    compared.summary["verdict"] = ["", "helps", "no difference"]
+    assert methods.trials_saved(compared) == 27
+    assert "saved 27 Trials of the 36" in captions.comparison_caption(compared)
+
+
 @pytest.mark.parametrize(
     ("tuned", "words"),
     [
         ({}, ""),
-        ({"baseline": 20, "b": True}, "baseline: 20 settings tried; a: not tuned; b: tuned, settings not counted"),
+        (
+            {"baseline": 20, "b": True},
+            "baseline: 20 settings tried; a: the study says nothing of tuning; b: tuned, settings not counted",
+        ),
         ({"baseline": 1, "a": 1, "b": 1}, "Tuned alike, 1 setting tried for each Variant."),
     ],
 )

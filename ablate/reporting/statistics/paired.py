@@ -48,6 +48,11 @@ class StudentTests:
         p = np.where(pairs.equal, np.nan, p_value(pairs.mean, pairs.std, pairs.n))
         return np.where(pairs.zero, 1.0, p)
 
+    @cached_property
+    def sign(self) -> Floats:
+        """Of the mean difference, (V,)."""
+        return np.sign(self.pairs.mean)
+
     def p_beyond(self, bound: float, side: Side) -> Floats:
         """Of the one-sided t test against ``bound``, (V,)."""
         pairs = self.pairs

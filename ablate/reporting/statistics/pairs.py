@@ -109,6 +109,10 @@ class PairedTests(Protocol):
     def p(self) -> Floats:
         """Two-sided, of no difference."""
 
+    @property
+    def sign(self) -> Floats:
+        """Of the difference that ``p`` speaks of: 1, -1, or 0 where it is neither."""
+
     def p_beyond(self, bound: float, side: Side) -> Floats:
         """One-sided: small where the true difference lies above, or below, ``bound``."""
 

@@ -43,6 +43,12 @@ class SequentialTests:
         smallest = np.minimum(self._smallest(0.0, "above"), self._smallest(0.0, "below"))
         return np.where(self.pairs.zero, 1.0, self.looks.adjusted(np.minimum(2 * smallest, 1.0)))
 
+    @cached_property
+    def sign(self) -> Floats:
+        """Of the mean difference at the look with the smallest p, which need not be the last one, (V,)."""
+        above, below = self._smallest(0.0, "above"), self._smallest(0.0, "below")
+        return np.where(np.isnan(above), 0.0, np.where(above <= below, 1.0, -1.0))
+
     def p_beyond(self, bound: float, side: Side) -> Floats:
         """One-sided against ``bound``, adjusted for the looks so far, (V,)."""
         return self.looks.adjusted(self._smallest(bound, side), sides=1)

@@ -18,9 +18,11 @@ AGREES, BETTER, WORSE = "agrees", "better", "worse"
 
 
 def verdicts(
-    difference: Floats, p_holm: Floats, p_same_holm: Floats | None, direction: Direction, alpha: float = 0.05
+    sign: Floats, p_holm: Floats, p_same_holm: Floats | None, direction: Direction, alpha: float = 0.05
 ) -> list[str]:
     """The verdict on each of V differences, from p values that are adjusted already; NaN is no test.
+
+    ``sign`` is that of the difference that ``p_holm`` speaks of, or the difference itself.
 
     `no difference` where ``p_same_holm``, that of the equivalence test, is below ``alpha``: also where the difference
     is beyond chance, for a study that names a margin says that less does not matter. Otherwise `helps` or `hurts` where
@@ -29,7 +31,7 @@ def verdicts(
     Each family of tests keeps ``alpha`` by itself: of studies at most that share calls a Variant without any effect
     `helps` or `hurts`, and at most that share calls one at the margin or beyond `no difference`.
     """
-    better = difference > 0 if direction == "maximize" else difference < 0
+    better = sign > 0 if direction == "maximize" else sign < 0
     found = np.where(p_holm < alpha, np.where(better, HELPS, HURTS), UNSURE)
     if p_same_holm is not None:
         found = np.where(p_same_holm < alpha, SAME, found)
