@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -50,6 +50,8 @@ class Execution:
     run_folder: RunFolder
     stop: Stop
     console: Console
+    snapshots: list[Snapshot] = field(default_factory=list)
+    """Of the code that jobs run: at most one, taken at the first submission, for all that is submitted later."""
 
     def train(self, left: Sequence[Trial], known: Mapping[str, Record]) -> tuple[RunSummary, DeliveryReport]:
         """Train the Trials that are left and deliver on the way; where there is nothing to train, deliver.
@@ -167,7 +169,9 @@ class Execution:
         return prepare(self.store, self.study, trials, side_by_side=len(trials))
 
     def _snapshot(self) -> Snapshot:
-        """Copy the code that jobs run, and say what of it was not copied."""
+        """Copy the code that jobs run, and say what of it was not copied; what was copied before is what they run."""
+        if self.snapshots:
+            return self.snapshots[0]
         from ablate.execution.cluster.own_code import own_code
         from ablate.execution.cluster.snapshot import forget_unused, take_snapshot
         from ablate.execution.cluster.submission import snapshots_in_use
@@ -180,6 +184,7 @@ class Execution:
         forget_unused(home / CODE, snapshots_in_use(home) | {str(snapshot.path)})
         for note in snapshot.notes:
             self.console.print(Text(note), soft_wrap=True)
+        self.snapshots.append(snapshot)
         return snapshot
 
     def _pack(self, trials: tuple[Trial, ...], slot: Slot) -> Pack:

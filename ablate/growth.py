@@ -46,11 +46,12 @@ def as_far_as_known(study: Study, known: Callable[[Study], Records]) -> tuple[St
 
 def told(before: Study, after: Study) -> str:
     """What has been added, in a line."""
-    chosen = [
-        step for place, steps in after.growth.rungs.items() for step in steps[len(before.growth.rungs.get(place, ())) :]
-    ]
+    old, new = before.growth.rungs, after.growth.rungs
+    chosen = [step for place, steps in new.items() for step in steps[len(old.get(place, ())) :]]
     if chosen:
-        return f"the ladder's next rung: {', '.join(chosen)}; {len(after.trials) - len(before.trials)} more Trials"
+        added = len(after.all_trials) - len(before.all_trials)
+        rungs = f"the ladder's next rung: {', then '.join(chosen)}"
+        return f"{rungs}; {added} more Trials" if added else f"{rungs}, and its top is reached"
     now = {v.name: sum(t.variant == v.name for t in before.trials) for v in before.variants}
     more = {v.name: sum(t.variant == v.name for t in after.trials) - now.get(v.name, 0) for v in after.variants}
     names = [name for name, count in more.items() if count and name != after.baseline.name]

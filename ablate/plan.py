@@ -14,6 +14,7 @@ from ablate.estimate import Estimate, estimate
 from ablate.power import StudyPower, study_power
 from ablate.study.designs import variant_name
 from ablate.study.fingerprint import ABSENT
+from ablate.study.matched import NO_CONTROL
 from ablate.study.overrides import flatten
 from ablate.study.study import Study, Trial, Variant
 from ablate.tracking.record import Record
@@ -152,6 +153,7 @@ def _summary(plan: Plan) -> list[str]:
     study, count = plan.study, len(plan.left)
     finished = sum(state == "finished" for state in plan.states.values())
     lines = [f"{_product(study)}: {finished} finished, {count} to train"]
+    lines += [f"{v.name}: {v.note}" for v in study.variants if NO_CONTROL in v.note]
     lines += [f"{name} is also {also}: their Recipes are one" for name, also in _merged(study)]
     if study.data_fingerprint == ABSENT:
         source = study.baseline.recipe["data"]["source"]

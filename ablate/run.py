@@ -8,6 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from ablate.growth import as_far_as_known, told
 from ablate.plan import Plan, make_plan, to_train
 from ablate.refusals import Refused, check_places, check_teachers, only_driver
 from ablate.run_options import RunOptions
+from ablate.study.errors import StudyError
 from ablate.study.study import Study
 from ablate.tracking.delivery import Delivery, DeliveryReport
 from ablate.tracking.mlflow_store import MlflowStore
@@ -64,7 +66,7 @@ def run_study(study: Study, options: RunOptions) -> int:
             shutil.rmtree(folder, ignore_errors=True)
         _say(str(refusal))
         return MISTAKE
-    except (OSError, ExecutionError) as error:
+    except (OSError, ExecutionError, StudyError) as error:
         _say(f"{type(error).__name__}: {error}" if isinstance(error, OSError) else str(error))
     code = _last_line(study, spool, summary)
     return OK if options.detach and summary is not None else code
@@ -81,23 +83,29 @@ def _train(
 ) -> tuple[Execution, RunSummary, DeliveryReport]:
     """Train what is missing, then what the results ask for (more seeds, the next rung), until they ask no more.
 
-    What is detached or stopped grows with the next command.
+    What has failed once in this command is not tried again because the study has grown. What is detached or stopped
+    grows with the next command; the Execution's study then has what that will train.
     """
     there = store if store.begun() else None
     study, known = as_far_as_known(study, lambda now: collect(now, spool, there))
     summary, checked = None, frozenset[str]()
+    execution = Execution(study, options, spool, store, run_folder, stop, console)
     while True:
         left = to_train(study, known, retry_diverged=options.retry_failed, only=options.retry)
+        left = [trial for trial in left if summary is None or trial.id not in summary.failed]
         check_teachers(study, left, spool, there)
         names = frozenset(variant.name for variant in study.variants)
         if options.check and left and not names <= checked:
             _refuse_what_levels_do_not_say(study, options, console)
             checked = names
-        execution = Execution(study, options, spool, store, run_folder, stop, console)
         this_time, delivered = execution.train(left, known)
         summary = this_time if summary is None else summary.followed_by(this_time)
         larger, known = as_far_as_known(study, lambda now: collect(now, spool, there))
-        if larger is study or options.detach or stop.requested:
+        if larger is study:
+            return execution, summary, delivered
+        execution = replace(execution, study=larger)
+        if options.detach or stop.requested:
+            console.print(Text(f"the results ask for more: {told(study, larger)}; the same command goes on with it"))
             return execution, summary, delivered
         console.print(Text(told(study, larger)), soft_wrap=True)
         study = larger

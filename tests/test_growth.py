@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ablate.growth import as_far_as_known, grown, settled
-from ablate.run import OK, RunOptions, plan_study, report_study, run_study
+from ablate.run import FAILED, OK, RunOptions, plan_study, report_study, run_study
 from ablate.study.errors import StudyError
 from ablate.study.load import load_study
 from ablate.study.study import Study
@@ -200,3 +200,54 @@ def test_seeds_that_grow_cannot_be_judged_over_images(folder: Path) -> None:
         load(folder, SEQUENTIAL.replace("margin: 1.5", "margin: 1.5, over: seeds_and_images"))
     fixed = load(folder, SEQUENTIAL.replace("margin: 1.5", "margin: 1.5, over: seeds_and_images"), seeds=4)
     assert fixed.sequential is None
+
+
+def test_an_edit_in_mid_run_is_for_the_next_command(folder: Path) -> None:
+    """Study and training code are read once: a file that is half saved, or code that has changed, does not reach a
+    study that grows.
+    """
+    study = load(folder, SEQUENTIAL)
+    records = outcomes(study)
+    (folder / "study.yaml").write_text("study: [")
+    (folder / "growing_own.py").write_text(OWN + "\n\nx = 1\n")
+    larger = grown(study, records)
+    assert larger is not None
+    assert {trial.id for trial in study.trials} < {trial.id for trial in larger.trials}
+
+
+FAILING = OWN.replace("    report(1", "    if recipe['parts']['b']:\n        raise ValueError('broken')\n    report(1")
+
+
+def test_what_failed_is_tried_once_a_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """However often the study grows, a Trial that failed is not trained again before the next command."""
+    (folder / "growing_own.py").write_text(FAILING)
+    options = RunOptions(folder / "home", folder / "reports", slots=2, check=False, quiet=True)
+    study = load(folder, SEQUENTIAL)
+    assert run_study(study, options) == FAILED
+    assert capsys.readouterr().out.splitlines()[-1].endswith("failed 3")
+    spool = Spool(folder / "home")
+    end, records = as_far_as_known(study, lambda now: spool.records(trial.id for trial in now.all_trials))
+    assert len(end.trials) > len(study.trials)
+    assert {r.attempts for r in records.values() if r.status == "failed"} == {1}
+
+
+def test_stopped_between_two_rounds_is_not_done(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stop that comes when all Trials so far have ended is told, and the exit code says that more is to come."""
+    from ablate import executing
+
+    train = executing.Execution.train
+
+    def stopped(self: executing.Execution, *arguments: object) -> object:
+        done = train(self, *arguments)  # type: ignore[arg-type]
+        self.stop.request()
+        return done
+
+    monkeypatch.setattr(executing.Execution, "train", stopped)
+    options = RunOptions(folder / "home", folder / "reports", slots=2, check=False)
+    study = load(folder, SEQUENTIAL)
+    assert run_study(study, options) == FAILED
+    printed = capsys.readouterr().out
+    assert "the results ask for more" in printed
+    assert printed.splitlines()[-1] == f"trained {len(study.trials)}, reused 0, failed 0"

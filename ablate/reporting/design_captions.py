@@ -75,7 +75,7 @@ def _excluded(block: Block) -> list[str]:
         return []
     return [
         f"Constraints took {plural(block.excluded, 'combination')} out of the design. Where some Levels of two Factors "
-        "never meet, the model has no interaction of the two."
+        "never meet, the model has no interaction of the two, and main effects are the Factors' own only if it is zero."
     ]
 
 

@@ -66,11 +66,23 @@ def design_results(study: Study, trials: pd.DataFrame) -> DesignResults:
         for name, frame in parts.items():
             if len(frame):
                 found[name].append(frame.assign(block=number)[["block", *frame.columns]])
-    return DesignResults(**{name: _joined(parts) for name, parts in found.items()})
+    return DesignResults(**{name: _joined(parts, _COLUMNS[name]) for name, parts in found.items()})
 
 
-def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+#: Of frames that no design fills, so that programs find their columns all the same.
+_COLUMNS = {
+    "effects": "block effect kind levels first second estimate low high p p_holm n planned left_out reason share "
+    "aliases",
+    "rungs": "block step variant n mean low high gain gain_low gain_high pairs p p_holm",
+    "shapley": "block factor level share low high pairs",
+    "interactions": "block first second alone_first alone_second together interaction low high pairs p p_holm",
+    "variance": "block effect kind df squares share f p p_holm",
+    "totals": "block of estimate low high pairs p",
+}
+
+
+def _joined(parts: list[pd.DataFrame], columns: str) -> pd.DataFrame:
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns.split())
 
 
 def _values(wide: pd.DataFrame, variants: Iterable[str]) -> npt.NDArray[np.float64]:

@@ -89,6 +89,11 @@ def how_tested(comparison: Comparison, marked: bool, brief: bool = False) -> lis
             f"{UNSURE}: in brackets how many seeds more would settle it with a chance of 80 % if estimate and spread "
             "stay as they are, an order of magnitude."
         )
+    if analysis.over == "seeds_and_images" and not _over_images(comparison):
+        found.append(
+            "The study asks for verdicts over other images, too; no outcomes by image that tell its metric are here, "
+            "so they speak of other seeds on the same images."
+        )
     seeds = len(study.seeds)
     if not brief and study.sequential is None and not _over_images(comparison):
         t = first_step(family, seeds, analysis.alpha)

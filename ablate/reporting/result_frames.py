@@ -50,17 +50,17 @@ def published(comparison: Comparison) -> pd.DataFrame:
 def main_effects(comparison: Comparison) -> pd.DataFrame:
     """Of crossed designs, the effects of single Factors."""
     table = comparison.designs.effects
-    return table[table["kind"] == "main"].drop(columns="kind").reset_index(drop=True) if len(table) else table.copy()
+    return table[table["kind"] == "main"].drop(columns="kind").reset_index(drop=True)
 
 
 def interactions(comparison: Comparison) -> pd.DataFrame:
     """Of crossed designs, and of pairs, in one frame: `estimate` is how much together exceeds the sum of both."""
     crossed, pairs = comparison.designs.effects, comparison.designs.interactions
     parts = []
-    if len(crossed):
+    if len(crossed) or not len(pairs):
         parts.append(crossed[crossed["kind"] == "interaction"].drop(columns="kind"))
     if len(pairs):
         named = pairs.rename(columns={"interaction": "estimate"})
         named.insert(1, "effect", named["first"] + ":" + named["second"])
         parts.append(named)
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return pd.concat(parts, ignore_index=True)

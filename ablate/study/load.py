@@ -6,7 +6,7 @@ import importlib
 import itertools
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -45,52 +45,66 @@ def load_study(
     so many seeds (more than the study asks for, where it gives a number and not a list), ``sets`` are
     ``field=value`` overrides of the base for a quick try, and published numbers then hold no longer. ``cache``
     is where fingerprints of data folders are kept. ``growth`` is what results have added to a study that grows by
-    them, and the Study's `regrow` loads it again with more. ``count`` counts parameters, which a study with
-    `match_parameters` needs. The study's folder is put at the end of `sys.path`, where a
-    trainable or a part of the user's own is found and shadows no other module. Raises `StudyError`
-    with every mistake's place.
+    them, and the Study's `regrow` resolves it again with more. ``count`` counts parameters, which a study with
+    `match_parameters` needs. The study's folder is put at the end of `sys.path`, where a trainable or a part of the
+    user's own is found and shadows no other module. Raises `StudyError` with every mistake's place.
     """
     document = read_document(path)
     spec = _validated(document)
     scope = _scope(spec, document, profile)
     find_modules_in(path.parent)
-    revision = _revision(scope)
-    base = _base(scope, sets)
-    factors = resolve_factors(scope)
-    specs = resolve_teachers(scope)
-    variants = resolve_variants(scope, factors, base, specs, only=without_suffix(only), growth=growth)
-    metric, trainable = spec.metric, spec.trainable or VISION
-    trials = Trials(trainable, revision, cache)
-    sequential = resolve_sequential(scope, seeds)
+    trials = Trials(spec.trainable or VISION, _revision(scope), cache)
+    reading = _Reading(path, scope, trials, _base(scope, sets), tuple(only), seeds, tuple(sets), count)
+    return reading.resolved(growth)
 
-    def regrow(grown: Growth) -> Study:
-        return load_study(path, profile, only=only, seeds=seeds, sets=sets, cache=cache, growth=grown, count=count)
 
-    study = Study(
-        name=spec.study,
-        profile=scope.profile_name,
-        path=path,
-        question=spec.question.strip(),
-        source=spec.source.strip(),
-        expected=spec.expected.strip(),
-        trainable=trainable,
-        metric=Metric(metric.name, metric.direction, metric.unit, metric.label or metric.name),
-        factors=factors,
-        variants=with_controls(variants.chosen, scope, base, count),
-        seeds=resolve_seeds(scope, seeds),
-        trials=(),
-        data_fingerprint=trials.data_of(base.tree),
-        published=() if sets else published_columns(scope, variants.names),
-        citation=spec.citation.strip(),
-        selection=_selection(only, seeds, sets),
-        analysis=resolve_analysis(scope, variants.names),
-        blocks=variants.blocks,
-        sequential=sequential,
-        growth=growth,
-        regrow=regrow if sequential is not None or variants.grows else None,
-        header={"command": spec.command.strip(), "cost": spec.cost.strip(), "profile": scope.profile.note.strip()},
-    )
-    return _with_trials(study, Teachers(scope, specs, base, trials), trials)
+@dataclass(frozen=True)
+class _Reading:
+    """A study's file and the training code behind it as they were when they were read.
+
+    A study that grows while it runs grows from this: an edit meanwhile is for the next command.
+    """
+
+    path: Path
+    scope: Scope
+    trials: Trials
+    base: BaseRecipe
+    only: tuple[str, ...]
+    seeds: int | None
+    sets: tuple[str, ...]
+    count: Count | None
+
+    def resolved(self, growth: Growth) -> Study:
+        """The Study with what results have added. Raises `StudyError`."""
+        scope, spec, base = self.scope, self.scope.spec, self.base
+        factors, specs = resolve_factors(scope), resolve_teachers(scope)
+        variants = resolve_variants(scope, factors, base, specs, only=without_suffix(self.only), growth=growth)
+        metric, sequential = spec.metric, resolve_sequential(scope, self.seeds)
+        study = Study(
+            name=spec.study,
+            profile=scope.profile_name,
+            path=self.path,
+            question=spec.question.strip(),
+            source=spec.source.strip(),
+            expected=spec.expected.strip(),
+            trainable=spec.trainable or VISION,
+            metric=Metric(metric.name, metric.direction, metric.unit, metric.label or metric.name),
+            factors=factors,
+            variants=with_controls(variants.chosen, scope, base, self.count),
+            seeds=resolve_seeds(scope, self.seeds),
+            trials=(),
+            data_fingerprint=self.trials.data_of(base.tree),
+            published=() if self.sets else published_columns(scope, variants.names),
+            citation=spec.citation.strip(),
+            selection=_selection(self.only, self.seeds, self.sets),
+            analysis=resolve_analysis(scope, variants.names),
+            blocks=variants.blocks,
+            sequential=sequential,
+            growth=growth,
+            regrow=self.resolved if sequential is not None or variants.grows else None,
+            header={"command": spec.command.strip(), "cost": spec.cost.strip(), "profile": scope.profile.note.strip()},
+        )
+        return _with_trials(study, Teachers(scope, specs, base, self.trials), self.trials)
 
 
 def _validated(document: Document) -> StudyFile:

@@ -16,6 +16,8 @@ from ablate.reporting.statistics.families import holm
 
 #: Rows of the table of variance beside the effects.
 SEEDS_ROW, HIGHER, RESIDUAL, TOTAL = "seeds", "higher interactions", "residual", "total"
+#: In the place of `HIGHER` where interactions of two Factors are not in the model.
+LEFT_AND_HIGHER = "interactions left out, and higher"
 MAIN, INTERACTION = "main", "interaction"
 #: What a row of the effects says beside its numbers.
 COLUMNS = ["effect", "kind", "levels", "first", "second", "n", "planned", "left_out", "reason"]
@@ -53,10 +55,10 @@ class CrossedEffects:
         whole effect), `n` (Trials with a result at these Levels), `planned`, `left_out` (why it is not in the model),
         `reason` (why there is no estimate, or no interval).
 
-        Variance, one row per effect in the model, then `SEEDS_ROW`, `HIGHER`, `RESIDUAL`, `TOTAL`: `effect`, `kind`,
-        `df`, `squares` (of type II: after all terms that do not contain it; about the mean), `share` (of the total),
-        `f` and `p` (of the whole effect, and of the higher interactions together), `p_holm` (in the same two families).
-        Where the design is balanced the squares add up.
+        Variance, one row per effect in the model, then `SEEDS_ROW`, `HIGHER` or `LEFT_AND_HIGHER`, `RESIDUAL`, `TOTAL`:
+        `effect`, `kind`, `df`, `squares` (of type II: after all terms that do not contain it; about the mean),
+        `share` (of the total), `f` and `p` (of the whole effect, and of the higher interactions together), `p_holm` (in
+        the same two families). Where the design is balanced the squares add up.
         """
         fit = CrossedFit(self.levels, data)
         variance, effects = _variance(fit), self._effects(fit)
@@ -141,7 +143,8 @@ def _variance(fit: CrossedFit) -> pd.DataFrame:
             own, squares = left_df - pure_df, max(left - pure, 0.0)
             f = squares / own / error
             p = float(stats.f.sf(f, own, df)) if f == f else np.nan
-            rows.append({"effect": HIGHER, "df": own, "squares": squares, "f": f, "p": p})
+            name = LEFT_AND_HIGHER if any(term.left_out for term in fit.terms) else HIGHER
+            rows.append({"effect": name, "df": own, "squares": squares, "f": f, "p": p})
         left, left_df = pure, pure_df
     rows.append({"effect": RESIDUAL, "df": left_df, "squares": left})
     rows.append({"effect": TOTAL, "df": max(len(fit.y) - 1, 0), "squares": total})

@@ -135,8 +135,9 @@ def _fewest(chance: _Chance, above: npt.ArrayLike, power: float) -> Floats:
     reached = chance(high) >= power
     while (gap := high - low).max(initial=0) > 1:
         middle = low + gap // 2
-        enough = chance(middle) >= power
-        high, low = np.where(enough, middle, high), np.where(enough, low, middle)
+        # One that is found already stays as it is while others are looked for.
+        enough, looking = chance(middle) >= power, gap > 1
+        high, low = np.where(looking & enough, middle, high), np.where(looking & ~enough, middle, low)
     return np.where(reached, high, np.nan)
 
 

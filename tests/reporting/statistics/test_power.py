@@ -112,3 +112,17 @@ def test_the_typical_spread_is_right_in_the_middle() -> None:
 def test_without_pairs_no_luck_is_taken_for_shared() -> None:
     """The difference of two independent values has sqrt(2) times their deviation."""
     assert spread_without_pairs(0.3) == pytest.approx(0.3 * math.sqrt(2))
+
+
+def test_what_one_difference_needs_does_not_depend_on_the_others() -> None:
+    """Many at once give what each gives alone, and always more than there are."""
+    generator = np.random.default_rng(8)
+    difference, spread = generator.uniform(0, 12, 60), generator.uniform(0.2, 3, 60)
+    above = generator.integers(2, 9, 60)
+    together = fewest_pairs(difference, spread, 0.05 / 7, 1.0, above=above)
+    alone = [
+        float(fewest_pairs([d], [s], 0.05 / 7, 1.0, above=[n])[0])
+        for d, s, n in zip(difference, spread, above, strict=True)
+    ]
+    np.testing.assert_array_equal(together, alone)
+    assert (together[np.isfinite(together)] > above[np.isfinite(together)]).all()
