@@ -7,14 +7,13 @@ from collections.abc import Collection
 
 from ablate.reporting import methods
 from ablate.reporting.comparison import Comparison
-from ablate.reporting.drawn_variants import FEW, not_drawn
 from ablate.reporting.methods import ABOUT, BOTH, IMAGES, plural
 from ablate.reporting.numbers import duration
 from ablate.study.study import Study
 
 __all__ = [
     "ABOUT", "BOTH", "IMAGES", "NOT_TRAINED", "SENSITIVITY", "better", "changes_caption", "comparison_caption",
-    "failures_caption", "figure_captions", "paper_caption", "plural", "published_caption", "recipe_caption",
+    "failures_caption", "paper_caption", "plural", "published_caption", "recipe_caption",
     "terminal_caption", "what_was_done",
 ]  # fmt: skip
 
@@ -192,31 +191,3 @@ def _teachers(comparison: Comparison) -> str:
         else:
             sentences.append(f"{who} is not trained yet. ")
     return "".join(sentences)
-
-
-def figure_captions(comparison: Comparison) -> dict[str, str]:
-    """Figure name -> what it shows."""
-    study = comparison.study
-    wide = (
-        "Where a few Variants are far from the rest, the first panel keeps to the rest: arrows with numbers stand for "
-    )
-    wide += "what lies beyond, and the second panel shows the full range."
-    few, curves = not_drawn(comparison), not_drawn(comparison, FEW)
-    level = methods.level(study)
-    return {
-        "differences": (
-            f"Difference to the baseline in {comparison.metric_title}, {better(study)}: mean over paired seeds with "
-            f"its unadjusted {level} interval; faint points are the single pairs. The marker is the verdict after "
-            "Holm's correction. Open grey signs, where drawn, are published differences to the published baseline, one "
-            f"shape per source. {wide}{few}"
-        ),
-        "curves": (
-            "Learning curves against the baseline, one panel per Factor: mean over finished seeds, and the band from "
-            "the lowest to the highest seed. Dotted lines that end in a cross are Trials that did not finish. The "
-            f"vertical axes differ and leave out the first steps.{curves}"
-        ),
-        "trials": (
-            f"Every Trial's {comparison.metric_title}, one marker shape per seed; the bar is the mean. Trials without "
-            f"a result are named at the right by seed and cause. {wide}{few}"
-        ),
-    }

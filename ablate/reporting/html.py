@@ -15,6 +15,7 @@ from markupsafe import Markup
 from ablate.reporting import captions
 from ablate.reporting.comparison import Comparison, value_text
 from ablate.reporting.drawn_variants import drawn_variants
+from ablate.reporting.figure_captions import figure_captions
 from ablate.reporting.figures.drawn import NAMES
 from ablate.reporting.kept import Kept
 from ablate.reporting.named_table import NamedTable
@@ -147,5 +148,5 @@ def _figures(
     comparison: Comparison, figures: Mapping[str, bytes], names: Sequence[str]
 ) -> list[tuple[str, Markup, str]]:
     """Name, drawing and caption of those that are there."""
-    said = captions.figure_captions(comparison)
+    said = figure_captions(comparison)
     return [(n, inline_svg(figures[f"{n}.svg"], n), said.get(n, "")) for n in names if f"{n}.svg" in figures]

@@ -9,6 +9,7 @@ import pandas as pd
 from ablate.reporting import captions, renderers
 from ablate.reporting.comparison import Comparison, value_text
 from ablate.reporting.escaping import markdown
+from ablate.reporting.figure_captions import figure_captions
 from ablate.reporting.figures.drawn import NAMES
 from ablate.reporting.named_table import NamedTable
 from ablate.reporting.provenance import flat_recipe, provenance
@@ -75,7 +76,7 @@ def _shown(table: NamedTable) -> str:
 
 
 def _figures(comparison: Comparison, figures: Collection[str]) -> list[str]:
-    words = captions.figure_captions(comparison)
+    words = figure_captions(comparison)
     parts = []
     for name in NAMES:
         if name in words and f"{name}.svg" in figures:

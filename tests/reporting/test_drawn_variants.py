@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ablate.reporting import captions
 from ablate.reporting.comparison import comparison
 from ablate.reporting.drawn_variants import FEW, MOST_DRAWN, drawn_variants
+from ablate.reporting.figure_captions import figure_captions
 from ablate.reporting.figures import curves, differences, trials
 from ablate.reporting.figures.style import paper_style
 from ablate.reporting.frame import history_frame
@@ -42,7 +42,7 @@ def test_the_farthest_are_drawn_and_all_are_in_the_table(fake: SimpleNamespace) 
     assert sorted(t.get_text() for legend in legends if legend for t in legend.get_texts()) == sorted(few)
 
     assert list(comparison_table(compared)["Variant"]) == list(values)
-    for name, caption in captions.figure_captions(compared).items():
+    for name, caption in figure_captions(compared).items():
         most = FEW if name == "curves" else MOST_DRAWN
         assert f"Of {MOST_DRAWN + 15} Variants only the {most} farthest from the baseline" in caption
 
@@ -53,7 +53,7 @@ def test_where_all_have_room_all_are_drawn(fake: SimpleNamespace) -> None:
     study = fake.study(tuple(values), (0, 1))
     compared = comparison(study, fake.records(study, values))
     assert drawn_variants(compared) == list(values)[1:]
-    assert not any("farthest" in caption for caption in captions.figure_captions(compared).values())
+    assert not any("farthest" in caption for caption in figure_captions(compared).values())
 
 
 def test_one_without_a_result_makes_room_for_those_with_one(fake: SimpleNamespace) -> None:

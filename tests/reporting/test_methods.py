@@ -11,6 +11,7 @@ import pytest
 
 from ablate.reporting import captions, methods
 from ablate.reporting.comparison import Comparison, comparison
+from ablate.reporting.figure_captions import figure_captions
 from ablate.reporting.tables import comparison_table, failures_table
 from ablate.study.study import Analysis, PublishedColumn, Sequential
 
@@ -27,7 +28,7 @@ def test_the_level_is_the_studys(fake: SimpleNamespace) -> None:
     """With alpha 0.1, intervals are of 90 % and verdicts at 0.1, in every caption and nowhere 95 %."""
     compared = compared_of(fake, Analysis(alpha=0.1))
     texts = [captions.comparison_caption(compared), *captions.paper_caption(compared)]
-    texts += captions.figure_captions(compared).values()
+    texts += figure_captions(compared).values()
     assert not any("95 %" in text or "0.05" in text for text in texts)
     assert "90 % t interval" in texts[0]
     assert "the adjusted p at 0.1," in texts[0]
