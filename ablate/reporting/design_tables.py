@@ -24,9 +24,6 @@ from ablate.reporting.named_table import NamedTable
 from ablate.reporting.precision import column_decimals
 from ablate.study.study import Block
 
-#: Columns whose text stands to the left.
-TEXT_COLUMNS = frozenset({"Factor", "Level", "Effect", "First", "Second", "Rung", "Variant", "Aliased with", "Why"})
-
 
 def design_tables(comparison: Comparison) -> list[NamedTable]:
     """Those that have something to show, in the order of the study's designs."""

@@ -17,7 +17,10 @@ from ablate.reporting.statistics.verdicts import verdict_text
 from ablate.study.study import PublishedColumn
 
 #: Columns whose text stands to the left; the others are numbers.
-TEXT_COLUMNS = frozenset({"Variant", "Changes", "Verdict", "Seeds", "Status", "Why", SENSITIVITY})
+TEXT_COLUMNS = frozenset(
+    {"Variant", "Changes", "Verdict", "Seeds", "Status", "Why", SENSITIVITY}
+    | {"Factor", "Level", "First", "Second", "Rung", "Aliased with", "Control"}
+)
 #: What a cell of numbers begins with.
 _NUMERIC = tuple("0123456789+-<>≈[(.×" + numbers.MINUS)
 

@@ -42,9 +42,9 @@ def test_the_farthest_are_drawn_and_all_are_in_the_table(fake: SimpleNamespace) 
     assert sorted(t.get_text() for legend in legends if legend for t in legend.get_texts()) == sorted(few)
 
     assert list(comparison_table(compared)["Variant"]) == list(values)
-    for name, caption in figure_captions(compared).items():
-        most = FEW if name == "curves" else MOST_DRAWN
-        assert f"Of {MOST_DRAWN + 15} Variants only the {most} farthest from the baseline" in caption
+    for name, most in {"differences": MOST_DRAWN, "curves": FEW, "trials": MOST_DRAWN}.items():
+        told = f"Of {MOST_DRAWN + 15} Variants only the {most} farthest from the baseline"
+        assert told in figure_captions(compared)[name]
 
 
 def test_where_all_have_room_all_are_drawn(fake: SimpleNamespace) -> None:
