@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ablate.estimate import Estimate, estimate
 from ablate.power import StudyPower, study_power
-from ablate.study.designs import variant_name
+from ablate.study.designs import other_names
 from ablate.study.fingerprint import ABSENT
 from ablate.study.matched import NO_CONTROL
 from ablate.study.overrides import flatten
@@ -172,11 +172,8 @@ def _summary(plan: Plan) -> list[str]:
 
 def _merged(study: Study) -> list[tuple[str, str]]:
     """Variants that the study asks for twice, with their other names; what a design calls a listed one is none."""
-    found = []
-    for variant in study.variants:
-        others = [name for name in variant.also if name != variant_name(variant.levels, study.factors)]
-        found += [(variant.name, ", ".join(others))] if others else []
-    return found
+    found = [(variant.name, ", ".join(other_names(variant, study.factors))) for variant in study.variants]
+    return [(name, others) for name, others in found if others]
 
 
 def _product(study: Study) -> str:

@@ -70,6 +70,7 @@ def paper_caption(comparison: Comparison, narrow: bool = False) -> tuple[str, st
     metric = f"{comparison.metric_title}: {methods.means(comparison)}"
     if narrow:
         notes = [metric, methods.differences(comparison), *methods.how_tested(comparison, marked=True, brief=True)]
+        notes.append(methods.NO_INTERVAL)
     else:
         notes = [
             metric,

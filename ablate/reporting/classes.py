@@ -139,7 +139,8 @@ def _caption(study: Study, found: pd.DataFrame, shown: pd.DataFrame) -> str:
         "means over the seeds with outcomes by image on both sides.",
         f"Difference: Variant − baseline, paired by seed, with its {level} t interval over seeds, on these images; not "
         "adjusted.",
-        "p: of the paired t test, adjusted by Holm's method over the classes of one Variant.",
+        "p: of the paired t test, adjusted by Holm's method over the classes of one Variant. Where all seeds differ by "
+        "the same amount there is neither.",
     ]
     if len(shown) < len(found):
         many = found["variant"].nunique() > _VARIANTS

@@ -190,7 +190,7 @@ def design_figure_captions(comparison: Comparison) -> dict[str, str]:
         "waterfall": (
             f"Ladder in {title}, {better(comparison.study)}, from the foot downwards: a bar from the mean of the rung "
             f"before to the rung's own; about its end the {interval} t interval of the gain, paired by seed and not "
-            "adjusted, cut off with an arrow where it is far longer than the bar. The marker is the verdict after "
+            "adjusted, cut off with an arrow where it is longer than the ladder. The marker is the verdict after "
             "Holm's correction over the gains; an open bar has none. Where seeds failed, a bar's length and the gain "
             f"beside it may differ, since the gain takes the seeds of both.{chosen if greedy else ''}"
         ),

@@ -33,6 +33,7 @@ from ablate.reporting.page.seeds import variants_data
 from ablate.reporting.page.shown_table import failures_shown, shown_table
 from ablate.reporting.provenance import provenance
 from ablate.reporting.statistics.verdicts import VERDICTS, verdict_text
+from ablate.study.designs import other_names
 from ablate.tracking.record import Record
 
 __all__ = ["inline_svg", "to_html"]
@@ -74,6 +75,7 @@ def to_html(
         columns=columns,
         factor_columns=[column for column in columns if column.in_factors],
         variants=study.variants,
+        other_names=other_names,
         row_verdicts=comparison.summary["verdict"].tolist(),
         verdicts=_verdict_counts(comparison),
         rows_at_once=ROWS,

@@ -24,7 +24,7 @@ def to_report(
     tables: Sequence[NamedTable] = (),
 ) -> str:
     """The page; `figures` are the names of the files in the folder `figures` beside it, `tables` the further ones."""
-    study = comparison.study
+    study, words = comparison.study, figure_captions(comparison)
     facts = {"Source": study.source, "Expected": study.expected}
     facts |= {key.capitalize(): value for key, value in study.header.items()}
     parts = [
@@ -35,8 +35,8 @@ def to_report(
         renderers.to_markdown(comparison_table(comparison)).rstrip(),
         markdown(captions.comparison_caption(comparison)),
         *_failures(comparison),
-        *_figures(comparison, figures),
-        *(part for table in tables for part in _further(table, figures)),
+        *_figures(figures, words, tables),
+        *(part for table in tables for part in _further(table, figures, words)),
         "## What was done",
         markdown(captions.what_was_done(comparison)),
         "## What each Variant changes",
@@ -65,22 +65,25 @@ def table_page(table: NamedTable) -> str:
     return f"{_shown(table)}\n\n{markdown(table.caption)}\n"
 
 
-def _further(table: NamedTable, figures: Collection[str]) -> list[str]:
+def _further(table: NamedTable, figures: Collection[str], words: Mapping[str, str]) -> list[str]:
     """A section of the report: the table, what its columns are, its figures."""
-    drawn = [f"![{name}](figures/{name}.svg)" for name in table.figures if f"{name}.svg" in figures]
+    drawn = [part for name in table.figures if f"{name}.svg" in figures for part in _figure(name, words)]
     return [f"## {markdown(table.title)}", _shown(table), markdown(table.caption), *drawn]
+
+
+def _figure(name: str, words: Mapping[str, str]) -> list[str]:
+    return [f"![{name}](figures/{name}.svg)", markdown(words[name])]
 
 
 def _shown(table: NamedTable) -> str:
     return renderers.to_markdown(table.text).rstrip()
 
 
-def _figures(comparison: Comparison, figures: Collection[str]) -> list[str]:
-    words = figure_captions(comparison)
-    parts = []
-    for name in NAMES:
-        if name in words and f"{name}.svg" in figures:
-            parts += [f"![{name}](figures/{name}.svg)", markdown(words[name])]
+def _figures(figures: Collection[str], words: Mapping[str, str], tables: Sequence[NamedTable]) -> list[str]:
+    """All but those that stand with a table."""
+    placed = {name for table in tables for name in table.figures}
+    shown = [name for name in NAMES if name in words and name not in placed and f"{name}.svg" in figures]
+    parts = [part for name in shown for part in _figure(name, words)]
     return ["## Figures", *parts] if parts else []
 
 

@@ -8,6 +8,7 @@ from ablate.reporting.comparison import Comparison, published_columns
 from ablate.reporting.judging import is_over_images
 from ablate.reporting.statistics import HELPS, HURTS, SAME, UNSURE, first_step
 from ablate.reporting.statistics.verdicts import AGREES, BETTER, WORSE, verdict_text
+from ablate.study.designs import other_names
 from ablate.study.study import Study
 
 #: Before a published number that is only roughly known.
@@ -15,6 +16,7 @@ ABOUT = "≈"
 #: Headings of the intervals that speak of images.
 BOTH, IMAGES = "Other seeds and images", "Other images"
 COUNTS = "n: seeds with a result of those planned."
+NO_INTERVAL = "A Trial without a result lowers n; nothing is imputed. Where seeds agree exactly, or n < 2, no interval."
 
 
 def plural(n: int, noun: str) -> str:
@@ -166,7 +168,7 @@ def limits(comparison: Comparison) -> list[str]:
     luck = f"{which} of the luck of a seed (init, order, augmentation), not of the choice of held-out data, which all "
     found = [
         *([f"{luck}Trials share."] if (summary["n"] > 1).any() else []),
-        "A Trial without a result lowers n; nothing is imputed. Where seeds agree exactly, or n < 2, no interval.",
+        NO_INTERVAL,
         "A zero with a sign is a value of that sign, rounded.",
     ]
     if comparison.study.metric.unit == "%" and ((summary["high"] > 100) | (summary["low"] < 0)).any():
@@ -213,7 +215,8 @@ def _settings(number: int | bool | None) -> str:
 def names(comparison: Comparison) -> list[str]:
     """Variants that the design names twice, and those that are there for their size."""
     variants = comparison.study.variants
-    twice = [f"{v.name} is also {' and '.join(v.also)}" for v in variants if v.also]
+    others = {v.name: other_names(v, comparison.study.factors) for v in variants}
+    twice = [f"{name} is also {' and '.join(also)}" for name, also in others.items() if also]
     controls = [f"{v.name} of {v.control_of}{f' ({v.note})' if v.note else ''}" for v in variants if v.control_of]
     found = [f"One Recipe, trained once, under several names: {'; '.join(twice)}."] if twice else []
     if controls:

@@ -13,7 +13,7 @@ from ablate.study.fractional import MOST_FACTORS, Fraction, smallest_fraction
 from ablate.study.ladder import Ladder, default_steps, make_ladder, written_steps
 from ablate.study.resolve import Scope, check_level
 from ablate.study.rules import Rules
-from ablate.study.study import BASELINE, Factor, Growth
+from ablate.study.study import BASELINE, Factor, Growth, Variant
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ def variant_name(assignment: Mapping[str, str], factors: Mapping[str, Factor]) -
     """``baseline``, or the Levels that differ from it: ``posemb=learned,pool=cls``."""
     changed = [f"{name}={level}" for name, level in assignment.items() if level != factors[name].reference]
     return ",".join(changed) or BASELINE
+
+
+def other_names(variant: Variant, factors: Mapping[str, Factor]) -> tuple[str, ...]:
+    """Of a Variant's other names, those that say more than its Levels do: not what a design calls a listed one."""
+    return tuple(name for name in variant.also if name != variant_name(variant.levels, factors))
 
 
 def resolve_designs(scope: Scope, axes: Axes, rules: Rules, growth: Growth) -> tuple[Design, ...]:

@@ -66,6 +66,9 @@ def _draw_ladder(
     width: float,
 ) -> None:
     before, ends = float("nan"), list[float]()
+    means = [float(row["mean"]) for row in rows if np.isfinite(row["mean"])]
+    # An interval from two seeds may be many times the ladder: it may not set the scale alone.
+    reach = 1.5 * (max(means) - min(means)) if means else 0.0
     for y, row in enumerate(rows):
         if y % 2 == 0:
             axes.axhspan(y - 0.5, y + 0.5, color=PALE, alpha=0.6, linewidth=0, zorder=0)
@@ -80,7 +83,7 @@ def _draw_ladder(
         if np.isfinite(gain):
             verdict = _verdict(comparison, gain, float(row["p_holm"]))
             seen.add(verdict)
-            ends += _draw_gain(axes, y, before, mean, row, verdict)
+            ends += _draw_gain(axes, y, before, row, verdict, reach)
             # In one column there is no room for the interval's numbers; the bar shows it.
             low, high = (row["gain_low"], row["gain_high"]) if width >= DOUBLE else (np.nan, np.nan)
             _beside(axes, y, numbers.with_interval(gain, low, high, decimals), BLACK)
@@ -94,9 +97,9 @@ def _draw_ladder(
     axes.set_xlim(low - margin, high + margin)
 
 
-def _draw_gain(axes: Axes, y: int, before: float, mean: float, row: dict[Any, Any], verdict: str) -> list[float]:
-    """The bar, its interval about the rung's mean, and the verdict's marker; how far they must reach."""
-    look = LOOKS[verdict]
+def _draw_gain(axes: Axes, y: int, before: float, row: dict[Any, Any], verdict: str, reach: float) -> list[float]:
+    """The bar, its interval about the rung's mean as far as ``reach``, and the verdict's marker; where they end."""
+    look, mean = LOOKS[verdict], float(row["mean"])
     gain, low, high = (float(row[name]) for name in ("gain", "gain_low", "gain_high"))
     start = before if np.isfinite(before) else mean - gain
     face = "white" if verdict == UNSURE else look.colour
@@ -105,8 +108,7 @@ def _draw_gain(axes: Axes, y: int, before: float, mean: float, row: dict[Any, An
     axes.plot([mean], [y], look.marker, markersize=4.8, mfc=look.face, mec=look.colour, mew=1.0, zorder=5)
     if not np.isfinite(low):
         return [start]
-    # An interval from two seeds may be many times the ladder: it may not set the scale alone.
-    reach = 1.5 * max(abs(mean - start), abs(gain))
+    reach = reach or max(abs(low - gain), abs(high - gain))
     shown = [mean + min(max(end - gain, -reach), reach) for end in (low, high)]
     axes.plot(shown, [y, y], color=look.colour, linewidth=1.2, zorder=3)
     for x, end, arrow in zip(shown, (low, high), "<>", strict=True):
