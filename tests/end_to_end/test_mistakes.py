@@ -13,11 +13,7 @@ MISTAKES = {
     "no such field in a Level": ("{model.position: none}", "{¦model.positon: none}", "did you mean 'position'?"),
     "Level equal to the reference": ("none: {model.position: none}", "¦none: {model.position: sincos2d}", "nothing"),
     "duplicate key": ("seeds: [0, 1]\n", "seeds: [0, 1]\n¦seeds: [2, 3]\n", "'seeds'"),
-    "two Variants with one Recipe": (
-        "cls: {model.readout: cls}",
-        "cls: {model.readout: cls}\n      ¦again: {model.readout: cls}",
-        "readout=cls",
-    ),
+    "seeds that cannot grow": ("seeds: [0, 1]", "¦seeds: {min: 3, max: 2}", "max must be more than min"),
     "unknown profile in the file": ("seeds: [0, 1]", "seeds: [0, 1]\n¦profile: longr", "did you mean 'longer'?"),
     "seed twice": ("seeds: [0, 1]", "seeds: [0, ¦0]", "seed 0 is given twice"),
 }

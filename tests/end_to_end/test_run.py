@@ -36,11 +36,11 @@ def test_without_a_terminal_there_are_plain_lines(trained):
 
 
 def test_the_report_folder_is_complete(trained):
-    """Pages, the tidy frames, the table in three formats, three figures each as SVG and PNG: all there, none empty."""
+    """Pages, the tidy frames, the table in three formats, three figures each as SVG and PDF: all there, none empty."""
     files = trained.place.report_bytes(SLUG)
     expected = {"report.md", "report.html", "trials.csv", "history.csv"}
     expected |= {f"tables/comparison.{kind}" for kind in ("csv", "md", "tex")}
-    expected |= {f"figures/{name}.{kind}" for name in ("differences", "curves", "trials") for kind in ("svg", "png")}
+    expected |= {f"figures/{name}.{kind}" for name in ("differences", "curves", "trials") for kind in ("svg", "pdf")}
     assert expected <= files.keys()
     assert all(files.values())
     assert "\\toprule" in files["tables/comparison.tex"].decode()

@@ -39,7 +39,7 @@ def test_an_outage_delays_delivery_and_nothing_else(make_place):
     assert "not in MLflow" not in place.ablate("report", "study.yaml").out
     first = {r.info.run_id: r for r in place.runs("toy/default")}
     kinds = sorted(r.data.tags["ablate.kind"] for r in first.values())
-    assert kinds == ["trial"] * 4 + ["variant"] * 2
+    assert kinds == ["report"] + ["trial"] * 4 + ["variant"] * 2
     assert {r.info.status for r in first.values()} == {"FINISHED"}
     assert place.report_bytes("toy/default") == report
 
