@@ -20,7 +20,7 @@ from ablate import __version__
 from ablate.cli_report import report
 from ablate.cli_steering import cancel, logs, retry, status
 from ablate.cli_tools import attention, doctor, init, model, schema, ui
-from ablate.mistake import mistake, settings_or_mistake
+from ablate.mistake import mistake, settings_or_mistake, study_or_mistake
 from ablate.options import (
     DEFAULT_HOME,
     DEFAULT_REPORTS,
@@ -43,7 +43,6 @@ from ablate.options import (
     Utilisation,
 )
 from ablate.study.errors import StudyError
-from ablate.study.study import Study
 
 if TYPE_CHECKING:
     from ablate.execution.cluster.packing import Batch
@@ -81,7 +80,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the last line only.")] = False,
 ) -> None:
     """Train what the study lacks, and write its report. The same command again resumes, or only reports."""
-    loaded = _load(study, profile, only, seeds, sets, home)
+    loaded = study_or_mistake(study, profile, only, seeds, sets, home)
     from ablate.run import RunOptions, run_study
 
     options = RunOptions(
@@ -126,7 +125,7 @@ def plan(
         mistake("--slurm says what jobs on a cluster ask for: give --executor slurm, too")
     if utilisation is not None and device is None:
         mistake("--utilisation is a share of a device's peak: name it with --device")
-    loaded = _load(study, profile, only, seeds, sets, home)
+    loaded = study_or_mistake(study, profile, only, seeds, sets, home)
     from ablate.plan import render_plan, render_recipes
     from ablate.run import RunOptions, plan_study
 
@@ -168,7 +167,7 @@ def check(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Prove that each Level changes only what it says, on one batch and two updates. Trains nothing."""
-    loaded = _load(study, profile, only, None, sets, home)
+    loaded = study_or_mistake(study, profile, only, None, sets, home)
     from ablate.run import check_levels
 
     found = check_levels(loaded, home, Console(stderr=True))
@@ -199,17 +198,6 @@ def _options(
     ] = False,
 ) -> None:
     """Options that stand before the verb."""
-
-
-def _load(
-    path: Path, profile: str | None, only: list[str] | None, seeds: int | None, sets: list[str] | None, home: Path
-) -> Study:
-    from ablate.loading import load
-
-    try:
-        return load(path, home, profile, only=only, seeds=seeds, sets=sets)
-    except StudyError as error:
-        mistake(str(error))
 
 
 def _arrays(planned: Plan, overrides: list[str] | None) -> list[Batch]:

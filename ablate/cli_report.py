@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ablate.mistake import mistake
+from ablate.mistake import mistake, study_or_mistake
 from ablate.options import DEFAULT_HOME, DEFAULT_REPORTS, Home, Only, Profile, Reports, Seeds, Sets, Tracking
 from ablate.reporting.formats import FORMATS, IN_ORDER
-from ablate.study.errors import StudyError
 from ablate.wording import listing, nearest
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def report(
             mistake(f"{name} says how runs of other code are read: it needs --from-mlflow EXPERIMENT")
     if not studies:
         mistake("Missing argument 'STUDY...': a study file, or --from-mlflow EXPERIMENT for runs of other code")
-    loaded = [_load(path, profile, only, seeds, sets, home) for path in studies]
+    loaded = [study_or_mistake(path, profile, only, seeds, sets, home) for path in studies]
     if len(loaded) > 1:
         _compare(loaded, home, reports, tracking_uri, wanted, quiet)
     from ablate.run import RunOptions, report_study
@@ -113,17 +112,6 @@ def _formats(text: str | None) -> frozenset[str]:
         if name not in IN_ORDER:
             mistake(f"--format {text}: there is no format {name!r}; {listing(IN_ORDER)}{nearest(name, IN_ORDER)}")
     return frozenset(names)
-
-
-def _load(
-    path: Path, profile: str | None, only: list[str] | None, seeds: int | None, sets: list[str] | None, home: Path
-) -> Study:
-    from ablate.loading import load
-
-    try:
-        return load(path, home, profile, only=only, seeds=seeds, sets=sets)
-    except StudyError as error:
-        mistake(str(error))
 
 
 def _compare(

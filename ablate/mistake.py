@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from ablate.settings import Settings
+    from ablate.study.study import Study
 
 
 def mistake(message: str) -> NoReturn:
@@ -25,5 +26,23 @@ def settings_or_mistake(study_folder: Path | None, overrides: Sequence[str] | No
 
     try:
         return load_settings(study_folder, overrides or ())
+    except StudyError as error:
+        mistake(str(error))
+
+
+def study_or_mistake(
+    path: Path,
+    profile: str | None,
+    only: Sequence[str] | None,
+    seeds: int | None,
+    sets: Sequence[str] | None,
+    home: Path,
+) -> Study:
+    """The study that the options choose; what is wrong in it ends the command."""
+    from ablate.loading import load
+    from ablate.study.errors import StudyError
+
+    try:
+        return load(path, home, profile, only=only, seeds=seeds, sets=sets)
     except StudyError as error:
         mistake(str(error))
