@@ -100,6 +100,8 @@ def _train(
             checked = names
         this_time, delivered = execution.train(left, known)
         summary = this_time if summary is None else summary.followed_by(this_time)
+        if study.regrow is None:  # nothing that was reported could ask for more: it need not be read again
+            return execution, summary, delivered
         larger, known = as_far_as_known(study, lambda now: collect(now, spool, there))
         if larger is study:
             return execution, summary, delivered

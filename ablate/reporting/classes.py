@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ablate.reporting import numbers
+from ablate.reporting import methods, numbers
 from ablate.reporting.comparison import Comparison
 from ablate.reporting.examples import Examples
 from ablate.reporting.named_table import NamedTable
@@ -133,7 +133,7 @@ def most_different(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _caption(study: Study, found: pd.DataFrame, shown: pd.DataFrame) -> str:
-    level = f"{100 * (1 - study.analysis.alpha):g} %"
+    level = methods.level(study)
     parts = [
         f"Share of a class's {'validation' if _on_val(study) else 'test'} images that are predicted right, in percent: "
         "means over the seeds with outcomes by image on both sides.",

@@ -6,12 +6,8 @@ import pandas as pd
 
 from ablate.reporting.captions import better, plural
 from ablate.reporting.comparison import Comparison
+from ablate.reporting.methods import level
 from ablate.study.study import Block
-
-
-def interval_words(comparison: Comparison) -> str:
-    """`95 %`: of the intervals."""
-    return f"{100 * (1 - comparison.study.analysis.alpha):g} %"
 
 
 def main_caption(comparison: Comparison, block: Block, rows: pd.DataFrame) -> str:
@@ -60,7 +56,7 @@ _MODEL = (
 
 
 def _error(comparison: Comparison) -> str:
-    words = f"In brackets the {interval_words(comparison)} interval, not adjusted for the number of effects; "
+    words = f"In brackets the {level(comparison.study)} interval, not adjusted for the number of effects; "
     if len(comparison.study.seeds) == 1:
         return words + (
             "there is one seed, so its error is what interactions of three and more Factors leave, taken as noise."
@@ -141,8 +137,8 @@ def ladder_caption(comparison: Comparison, block: Block) -> str:
     parts = [
         f"A ladder in {comparison.metric_title}, {better(comparison.study)}.",
         ends,
-        f"Beside a rung its mean ± half the width of the {interval_words(comparison)} t interval. Gain: the rung less "
-        f"the rung before, paired by seed, with its {interval_words(comparison)} t interval, not adjusted; p: paired t "
+        f"Beside a rung its mean ± half the width of the {level(comparison.study)} t interval. Gain: the rung less "
+        f"the rung before, paired by seed, with its {level(comparison.study)} t interval, not adjusted; p: paired t "
         "test, adjusted by Holm's method over the gains of the ladder. Total: the top less the foot, paired by seed; "
         "its p is not adjusted.",
         "A gain holds for this order: another order may divide the total otherwise.",
@@ -161,7 +157,7 @@ def shapley_caption(comparison: Comparison) -> str:
     return (
         f"Shapley shares of the difference in {comparison.metric_title} between everything changed and the baseline: "
         "what a change adds, averaged over all orders in which the changes can be made, computed exactly from every "
-        f"combination, for each seed by itself; mean over seeds and {interval_words(comparison)} t interval, not "
+        f"combination, for each seed by itself; mean over seeds and {level(comparison.study)} t interval, not "
         "adjusted. The shares add up to the total. A Factor of several Levels has a share for each, with the mean of "
         "its Levels where it is another Factor's turn; there the means over Levels add up. n: seeds with a result of "
         "every combination; the others have no share." + "".join(f" {text}" for text in _sequential(comparison))
@@ -173,7 +169,7 @@ def pairs_caption(comparison: Comparison) -> str:
     parts = [
         f"Pairs of changes in {comparison.metric_title}: differences to the baseline of each change alone and of both "
         "together, over the seeds with all four results (n). Interaction: together less the sum of both, for each seed "
-        f"by itself; mean over seeds and {interval_words(comparison)} t interval, not adjusted. p: t test, adjusted by "
+        f"by itself; mean over seeds and {level(comparison.study)} t interval, not adjusted. p: t test, adjusted by "
         "Holm's method over the pairs. Zero: the two changes add up.",
         "All pairs share the baseline, so its luck moves all interactions alike.",
     ]
@@ -182,7 +178,7 @@ def pairs_caption(comparison: Comparison) -> str:
 
 def design_figure_captions(comparison: Comparison) -> dict[str, str]:
     """Figure name -> what it shows, of the figures of designs."""
-    title, interval = comparison.metric_title, interval_words(comparison)
+    title, interval = comparison.metric_title, level(comparison.study)
     alpha = f"{comparison.study.analysis.alpha:g}"
     greedy = any(block.greedy for block in comparison.study.blocks)
     chosen = " A ladder found greedily was chosen by these same results, so its gains look better than they are."

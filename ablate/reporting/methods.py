@@ -29,6 +29,12 @@ def level(study: Study) -> str:
     return f"{100 * (1 - study.analysis.alpha):.10g} %"
 
 
+def difference_unit(study: Study) -> str:
+    """What differences of the metric are counted in: percentage points for a metric in percent."""
+    unit = study.metric.unit
+    return "percentage points" if unit == "%" else unit
+
+
 def means(comparison: Comparison) -> str:
     """What stands in the metric's column."""
     study = comparison.study

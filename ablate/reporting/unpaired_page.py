@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ablate.reporting import numbers
+from ablate.reporting import methods, numbers
 from ablate.reporting.across_contrasts import contrast
 from ablate.reporting.captions import better, failures_caption, plural
 from ablate.reporting.comparison import Comparison
@@ -82,7 +82,7 @@ def _comparison(compared: Comparison) -> NamedTable:
             "Verdict": [text if isinstance(text, str) else numbers.NOTHING for text in found["verdict"]],
         }
     )
-    level = f"{100 * (1 - study.analysis.alpha):g} %"
+    level = methods.level(study)
     caption = (
         f"{compared.metric_title}, {better(study)}: mean over the runs with a result ± half the width of its {level} "
         "t interval. n: runs with a result of those found. Difference: mean of the Variant's runs − mean of the "

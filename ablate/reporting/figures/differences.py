@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ablate.reporting import methods
 from ablate.reporting.captions import better
 from ablate.reporting.comparison import Comparison, published_columns
 from ablate.reporting.drawn_variants import drawn_variants
@@ -120,7 +121,7 @@ def _words(
     width: float,
 ) -> None:
     study = comparison.study
-    unit = {"%": "percentage points"}.get(study.metric.unit, study.metric.unit)
+    unit = methods.difference_unit(study)
     name = label(study.metric.label or study.metric.name, 30)
     lines = [f"difference in {name}", f"{label(unit, 20)}, {better(study)}" if unit else better(study)]
     panels[0].axes.set_xlabel(("\n" if width < DOUBLE else "; ").join(lines))

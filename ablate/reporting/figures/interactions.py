@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from ablate.reporting import numbers
+from ablate.reporting import methods, numbers
 from ablate.reporting.comparison import Comparison
 from ablate.reporting.design_texts import effect_decimals
 from ablate.reporting.figures.style import BLACK, DOUBLE, GREY, PALE, SMALL, folded, label, new_figure
@@ -146,7 +146,7 @@ def _draw_scale(axes: Axes, image: AxesImage, comparison: Comparison) -> None:
     bar = figure.colorbar(image, cax=axes)
     bar.ax.tick_params(labelsize=SMALL, width=0.4, length=2)
     axes.spines[:].set_linewidth(0.4)
-    unit = {"%": "percentage points"}.get(comparison.study.metric.unit, comparison.study.metric.unit)
+    unit = methods.difference_unit(comparison.study)
     bar.set_label(f"beyond the sum ({label(unit, 20)})" if unit else "beyond the sum", fontsize=SMALL)
 
 

@@ -7,6 +7,7 @@ import math
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ablate.reporting import methods
 from ablate.reporting.across import Across
 from ablate.reporting.captions import better
 from ablate.reporting.figures.panels import Look, Panel, RowValues, draw_rows, name_rows, row_panels
@@ -61,7 +62,7 @@ def draw(found: Across, width: float = DOUBLE) -> Figure | None:
     repeated = table["effect"].duplicated()
     name_rows(panels, ["" if again else str(n) for n, again in zip(table["effect"], repeated, strict=True)], width)
     study = found.comparisons[0].study
-    unit = {"%": "percentage points"}.get(study.metric.unit, study.metric.unit)
+    unit = methods.difference_unit(study)
     named = label(study.metric.label or study.metric.name, 30)
     panels[0].axes.set_xlabel(f"difference in {named}\n" + "; ".join(filter(None, (label(unit, 20), better(study)))))
     handles = [

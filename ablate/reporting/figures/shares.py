@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ablate.reporting import numbers
+from ablate.reporting import methods, numbers
 from ablate.reporting.captions import better
 from ablate.reporting.comparison import Comparison
 from ablate.reporting.design_texts import effect_decimals
@@ -51,7 +51,7 @@ def draw(comparison: Comparison, width: float = DOUBLE) -> Figure | None:
         total = totals[(totals["block"] == number) & (totals["of"] == "shapley")].iloc[0]
         bars.append(("everything changed", total["estimate"], total["low"], total["high"]))
         _draw_bars(axes, comparison, bars, decimals, width)
-    unit = {"%": "percentage points"}.get(comparison.study.metric.unit, comparison.study.metric.unit)
+    unit = methods.difference_unit(comparison.study)
     name = label(comparison.study.metric.label or comparison.study.metric.name, 30)
     lines = [f"share of the difference in {name}", f"{label(unit, 20)}, {better(comparison.study)}".lstrip(", ")]
     grid[-1].set_xlabel(("\n" if width < DOUBLE else "; ").join(lines))

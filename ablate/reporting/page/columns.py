@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 from markupsafe import Markup
 
-from ablate.reporting import numbers
+from ablate.reporting import methods, numbers
 from ablate.reporting.captions import BOTH, IMAGES, SENSITIVITY, plural
 from ablate.reporting.comparison import Comparison, published_columns
 from ablate.reporting.page import forest
@@ -47,7 +47,7 @@ class Column:
 def columns_of(comparison: Comparison) -> list[Column]:
     """Those that have something to show; Variant is first."""
     summary = comparison.summary
-    level = f"{100 * (1 - comparison.study.analysis.alpha):g} %"
+    level = methods.level(comparison.study)
     found = [*_results(comparison, level), *_further(comparison, level), *_costs(summary), *_published(comparison)]
     return [column for column in found if column.title in _ALWAYS or any(map(_says, column.texts))]
 

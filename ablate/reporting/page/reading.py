@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ablate.reporting import methods
 from ablate.reporting.captions import better, plural
 from ablate.reporting.comparison import Comparison
 from ablate.reporting.statistics import HELPS, HURTS, SAME, UNSURE
@@ -19,7 +20,7 @@ def _compared(comparison: Comparison) -> str:
         f"Each row is a Variant: the baseline's Recipe with the changes that the row names. The difference is the "
         f"Variant's {study.metric.label or study.metric.name} less the baseline's ({better(study)}), taken seed by "
         "seed, since both were trained with the same seeds, and then averaged. Its interval "
-        f"says which differences agree with what was measured, at a level of {100 * (1 - study.analysis.alpha):g} % "
+        f"says which differences agree with what was measured, at a level of {methods.level(study)} "
         "for one comparison. Where it is wide, few seeds or restless training leave much open."
     )
 
