@@ -19,6 +19,11 @@ for name in ("MLFLOW_TRACKING_URI", "TFDS_DATA_DIR", "RANK", "WORLD_SIZE", *OWN_
     os.environ.pop(name, None)
 
 ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,6 +62,23 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is kept for a machine is kept for these tests alone."""
     os.environ["ABLATE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium, closed at the end of the file.
+
+    While Playwright is open its event loop counts as running in the process, so neither a second Playwright nor
+    `asyncio.run` works there: no test may open its own, and no other file may find this one open.
+    """
+    if not CHROMIUM.exists():
+        pytest.skip(f"no {CHROMIUM}")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -14,11 +14,6 @@ from pathlib import Path
 import pytest
 
 SLUG = "tiny/default"
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 
 class Page:
@@ -102,31 +97,25 @@ def test_the_uis_server_knows_the_study(page, trained):
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_a_person_sees_the_study_in_the_browser(page, tmp_path):
+def test_a_person_sees_the_study_in_the_browser(page, chromium, tmp_path):
     """In Chromium the experiment lists every Variant, and a Trial shows its metric, params and curves."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}")
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
     pictures = Path(os.environ.get("ABLATE_TEST_PICTURES", tmp_path))
     experiment = page.experiment()["experiment_id"]
     child = next(r for r in page.runs() if r["tags"]["ablate.kind"] == "trial")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        try:
-            tab = browser.new_page(viewport={"width": 1600, "height": 1000})
-            tab.set_default_timeout(120_000)
-            tab.goto(f"{page.address}/#/experiments/{experiment}/runs")
-            for name in ("baseline", "position=none", "readout=cls"):
-                expect(tab.get_by_text(name).first).to_be_visible(timeout=120_000)
-            tab.screenshot(path=pictures / "experiment.png")
-            tab.goto(f"{page.address}/#/experiments/{experiment}/runs/{child['info']['run_id']}")
-            expect(tab.get_by_text("model.position.name").first).to_be_visible(timeout=120_000)
-            expect(tab.get_by_text("top1").first).to_be_visible(timeout=120_000)
-            tab.get_by_text("model.position.name").first.scroll_into_view_if_needed()
-            tab.screenshot(path=pictures / "run.png")
-            tab.get_by_role("tab", name="Model metrics").click()
-            expect(tab.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=120_000)
-            tab.screenshot(path=pictures / "metrics.png")
-        finally:
-            browser.close()
+    with chromium.new_context(viewport={"width": 1600, "height": 1000}) as context:
+        tab = context.new_page()
+        tab.set_default_timeout(120_000)
+        tab.goto(f"{page.address}/#/experiments/{experiment}/runs")
+        for name in ("baseline", "position=none", "readout=cls"):
+            expect(tab.get_by_text(name).first).to_be_visible(timeout=120_000)
+        tab.screenshot(path=pictures / "experiment.png")
+        tab.goto(f"{page.address}/#/experiments/{experiment}/runs/{child['info']['run_id']}")
+        expect(tab.get_by_text("model.position.name").first).to_be_visible(timeout=120_000)
+        expect(tab.get_by_text("top1").first).to_be_visible(timeout=120_000)
+        tab.get_by_text("model.position.name").first.scroll_into_view_if_needed()
+        tab.screenshot(path=pictures / "run.png")
+        tab.get_by_role("tab", name="Model metrics").click()
+        expect(tab.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=120_000)
+        tab.screenshot(path=pictures / "metrics.png")

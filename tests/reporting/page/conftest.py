@@ -18,11 +18,6 @@ from ablate.reporting.examples import Examples
 from ablate.reporting.html import to_html
 from ablate.reporting.kept import Kept
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 Open = Callable[..., Any]
 
 
@@ -42,18 +37,6 @@ def picture() -> bytes:
     file = io.BytesIO()
     Image.new("L", (8, 8), 200).save(file, "PNG")
     return file.getvalue()
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
