@@ -37,8 +37,9 @@ _LATEX = {
 
 def one_line(text: str) -> str:
     """`text` on one line: white space collapsed, control characters and lone surrogates dropped."""
-    spaced = re.sub(r"\s+", " ", text).strip()
-    return "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cs")).strip()
+    # White space first becomes blanks, since most of it is control characters, and runs of them end up as one.
+    printable = "".join(c for c in re.sub(r"\s", " ", text) if unicodedata.category(c) not in ("Cc", "Cs"))
+    return " ".join(printable.split())
 
 
 def markdown(text: str) -> str:

@@ -69,6 +69,7 @@ def test_latex_reads_as_written(text: str) -> None:
 
 
 @given(st.text())
+@example("0\r\x1b\x850")
 def test_one_line_is_one_line_of_printable_text(text: str) -> None:
     """No line break or control character survives, for whatever a name contains."""
     assert len(one_line(text).splitlines()) <= 1
