@@ -8,11 +8,11 @@ again or on another machine, arrives at the same Trials.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ablate.study.study import Block, Growth, Study
+from ablate.study.study import Block, Growth, Study, Trial
 from ablate.tracking.record import Record
 
 if TYPE_CHECKING:
@@ -44,6 +44,20 @@ def as_far_as_known(study: Study, known: Callable[[Study], Records]) -> tuple[St
     return study, records
 
 
+def beyond(study: Study, records_of: Callable[[Sequence[str]], Records]) -> tuple[Trial, ...]:
+    """The finished Trials that other results would have asked for, and that these do not: they are in no number.
+
+    There are some where a failed Trial that had kept a verdict open has finished since, or where the study is judged
+    otherwise than when they were trained. ``records_of`` gives what is known of Trials by their ids.
+    """
+    if study.possible is None:
+        return ()
+    planned = {trial.id for trial in study.all_trials}
+    others = {trial.id: trial for trial in study.possible() if trial.id not in planned}
+    records = records_of(list(others))
+    return tuple(t for t in others.values() if t.id in records and records[t.id].status == "finished")
+
+
 def told(before: Study, after: Study) -> str:
     """What has been added, in a line."""
     old, new = before.growth.rungs, after.growth.rungs
@@ -51,12 +65,16 @@ def told(before: Study, after: Study) -> str:
     if chosen:
         added = len(after.all_trials) - len(before.all_trials)
         rungs = f"the ladder's next rung: {', then '.join(chosen)}"
-        return f"{rungs}; {added} more Trials" if added else f"{rungs}, and its top is reached"
+        return f"{rungs}; {_counted(added, 'more Trial')}" if added else f"{rungs}, and its top is reached"
     now = {v.name: sum(t.variant == v.name for t in before.trials) for v in before.variants}
     more = {v.name: sum(t.variant == v.name for t in after.trials) - now.get(v.name, 0) for v in after.variants}
     names = [name for name, count in more.items() if count and name != after.baseline.name]
     shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-    return f"another seed for {len(names)} Variants without a verdict yet ({shown}), and for the baseline"
+    return f"another seed for {_counted(len(names), 'Variant')} without a verdict yet ({shown}), and for the baseline"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def settled(study: Study, records: Records) -> bool:

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablate.capacity import Costs
+from ablate.growth import as_far_as_known
 from ablate.study.load import load_study
 from ablate.study.study import Study
+from ablate.tracking.record import Record
+from ablate.tracking.spool import Spool
 
 
 def load(
@@ -21,11 +24,16 @@ def load(
     cache: Path | None = None,
     writes: bool = True,
 ) -> Study:
-    """`load_study` with what lies in the spool ``home`` to save time: fingerprints of data, parameters of models.
+    """`load_study` with what lies in the spool ``home``: results, by which a greedy ladder has rungs that ``only`` may
+    name, and what saves time, fingerprints of data and parameters of models.
 
     Where ``writes`` is false nothing is written there; ``cache`` is then another file for fingerprints. Raises
     `StudyError`.
     """
+
+    def known(study: Study) -> dict[str, Record]:
+        return Spool(home).records(trial.id for trial in study.all_trials)
+
     return load_study(
         path,
         profile,
@@ -34,4 +42,5 @@ def load(
         sets=sets or (),
         cache=cache or home / "fingerprints.json",
         count=Costs(home, writes=writes).parameters,
+        led_to=lambda whole: as_far_as_known(whole, known)[0].growth,
     )

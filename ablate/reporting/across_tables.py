@@ -60,7 +60,7 @@ def _baselines(found: Across) -> NamedTable:
     same = ["Profile"] * (table["profile"].nunique() == 1) + ["Metric"] * (title != "Baseline")
     text = pd.DataFrame({name: cells for name, cells in columns.items() if name not in same})
     caption = (
-        f"{title}: of the baseline, mean over the seeds with a result ± half the width of its t interval. n: seeds "
+        f"{title}: of the baseline, mean over the seeds with a result ± half the width of its interval. n: seeds "
         "with a result of those planned. Time: of training one Trial, as measured where it ran."
     )
     return NamedTable("baselines", "Baselines", text, table, caption)

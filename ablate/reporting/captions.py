@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from ablate.reporting import methods
+from ablate.reporting import methods, row_notes
 from ablate.reporting.comparison import Comparison
-from ablate.reporting.methods import ABOUT, BOTH, IMAGES, plural
+from ablate.reporting.methods import BOTH, IMAGES, plural
 from ablate.reporting.numbers import duration
+from ablate.reporting.row_notes import ABOUT
 from ablate.study.study import Study
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
 NOT_TRAINED = "not trained"
 #: Heading of what verdicts would be.
 SENSITIVITY = "If they had not failed"
+#: So many Variants are named whose Trials are in no number.
+_NAMED = 6
 
 
 def better(study: Study) -> str:
@@ -32,22 +35,26 @@ def comparison_caption(comparison: Comparison) -> str:
     parts = [
         *_results(comparison),
         *methods.effect_size(comparison),
-        *methods.fairness(comparison),
-        *methods.names(comparison),
-        *methods.judged(comparison),
+        *row_notes.fairness(comparison),
+        *row_notes.names(comparison),
+        *row_notes.judged(comparison),
         *methods.limits(comparison),
         *methods.costs(comparison),
         "Time: of training one Trial, mean over its seeds, as measured where it ran.",
-        *methods.published(comparison),
-        *methods.selection(comparison),
+        *row_notes.published(comparison),
+        *row_notes.selection(comparison),
     ]
     return " ".join(parts)
 
 
 def terminal_caption(comparison: Comparison, left_out: Collection[str]) -> str:
     """The same for a terminal, where the report is at hand: results, tests, fairness; without columns `left_out`."""
-    parts = [*_results(comparison, BOTH not in left_out), *methods.fairness(comparison), *methods.judged(comparison)]
-    return " ".join([*parts, *methods.selection(comparison)])
+    parts = [
+        *_results(comparison, BOTH not in left_out),
+        *row_notes.fairness(comparison),
+        *row_notes.judged(comparison),
+    ]
+    return " ".join([*parts, *_beyond(comparison), *row_notes.selection(comparison)])
 
 
 def _results(comparison: Comparison, images: bool = True) -> list[str]:
@@ -78,19 +85,19 @@ def paper_caption(comparison: Comparison, narrow: bool = False) -> tuple[str, st
             methods.differences(comparison),
             *methods.of_images(comparison),
             *methods.how_tested(comparison, marked=True),
-            *methods.names(comparison),
+            *row_notes.names(comparison),
             *methods.limits(comparison),
             *methods.costs(comparison),
         ]
-    notes += [*methods.fairness(comparison), *methods.judged(comparison), *methods.selection(comparison)]
+    notes += [*row_notes.fairness(comparison), *row_notes.judged(comparison), *row_notes.selection(comparison)]
     return caption, " ".join(notes)
 
 
 def published_caption(comparison: Comparison) -> tuple[str, str]:
     """Caption of the published numbers in LaTeX, and the notes that stand below them."""
     caption = f"{_heading(comparison)} beside published numbers."
-    notes = [f"{comparison.metric_title}: {methods.means(comparison)}", *methods.published(comparison)]
-    return caption, " ".join([*notes, *methods.selection(comparison)])
+    notes = [f"{comparison.metric_title}: {methods.means(comparison)}", *row_notes.published(comparison)]
+    return caption, " ".join([*notes, *row_notes.selection(comparison)])
 
 
 def _heading(comparison: Comparison) -> str:
@@ -159,7 +166,7 @@ def what_was_done(comparison: Comparison) -> str:
         f"{_number(comparison)} in all, at profile {study.profile}: {finished} finished, {failed} failed"
     )
     text += f" and {waiting} are not done. " if waiting else ". "
-    text += _teachers(comparison)
+    text += " ".join([*_beyond(comparison), _teachers(comparison)])
     total = float(trials["seconds"].sum())
     if math.isfinite(total) and total > 0:
         aside = ", teachers aside" if len(comparison.teachers) else ""
@@ -171,6 +178,23 @@ def what_was_done(comparison: Comparison) -> str:
         f"Every Variant was compared with the baseline seed by seed on {study.metric.label or study.metric.name} "
         f"({better(study)}); seeds share their random streams with the baseline's wherever the Recipes allow."
     )
+
+
+def _beyond(comparison: Comparison) -> list[str]:
+    """Which finished Trials lie beyond the point where a study that grows has stopped; nothing where none do."""
+    if not comparison.beyond:
+        return []
+    seeds: dict[str, list[int]] = {}
+    for trial in comparison.beyond:
+        seeds.setdefault(trial.variant, []).append(trial.seed)
+    told = [f"{name}, seed{'s' * (len(of) > 1)} {', '.join(map(str, of))}" for name, of in seeds.items()]
+    rest = len(told) - _NAMED
+    which = "; ".join([*told[:_NAMED], *([f"and of {plural(rest, 'more Variant')}"] if rest > 0 else [])])
+    many = len(comparison.beyond) > 1
+    return [
+        f"{plural(len(comparison.beyond), 'finished Trial')} ({which}) {'lie' if many else 'lies'} beyond the point to "
+        f"which the results lead this study, and {'are' if many else 'is'} in no number."
+    ]
 
 
 def _number(comparison: Comparison) -> str:

@@ -13,10 +13,10 @@ import pandas as pd
 from ablate.reporting.design_results import DesignResults, design_results
 from ablate.reporting.examples import Examples, examples_of
 from ablate.reporting.frame import FINAL, teacher_frame, trial_frame
-from ablate.reporting.judging import TEXTS, against_published, differences
+from ablate.reporting.judging import TEXTS, against_published, differences, means
 from ablate.reporting.kept import Kept
-from ablate.reporting.statistics import MeanInterval, PairedDifference
-from ablate.study.study import PublishedColumn, Study, Variant
+from ablate.reporting.statistics import PairedDifference
+from ablate.study.study import PublishedColumn, Study, Trial, Variant
 from ablate.tracking.record import Record
 
 #: The final metric that holds the number of trainable parameters, where a Trainable reports it.
@@ -44,6 +44,8 @@ class Comparison:
     """What the designs say beside the comparison with the baseline."""
     examples: Examples | None = None
     """Outcomes by held-out image, where the Trials' files are here."""
+    beyond: tuple[Trial, ...] = ()
+    """Finished Trials that other results would have asked a growing study for: they are in no number."""
 
     @property
     def metric_title(self) -> str:
@@ -62,7 +64,7 @@ def compare(study: Study, trials: pd.DataFrame, teachers: pd.DataFrame, kept: Ke
     """The same from frames, wherever they come from: `trial_frame` and `teacher_frame`."""
     examples = examples_of(study, trials, kept)
     judged = differences(study, trials, examples)
-    summary = MeanInterval(1 - study.analysis.alpha)(trials).join(judged).reset_index()
+    summary = means(study, trials).join(judged).reset_index()
     summary.insert(1, "changes", [describe(study, variant) for variant in study.variants])
     summary["pairs"] = summary["pairs"].fillna(0).astype(int)
     for column in ("verdict", "reason", *TEXTS):
@@ -73,12 +75,14 @@ def compare(study: Study, trials: pd.DataFrame, teachers: pd.DataFrame, kept: Ke
     summary["parameters"] = measured.fillna(pd.Series([cost.parameters if cost else np.nan for cost in costs]))
     summary["flops"] = [cost.flops if cost else np.nan for cost in costs]
     summary["seconds"] = _mean_of(done, "seconds", summary)
-    for label, given in published_columns(study).items():
-        summary[f"published.{label}"] = [given.values.get(name, np.nan) for name in summary["variant"]]
-    summary = summary.join(against_published(study, summary))
+    published = pd.DataFrame(
+        {label: pd.Series(given.values, dtype=float) for label, given in published_columns(study).items()},
+    ).reindex(summary["variant"])
+    beside = published.add_prefix("published.").join(against_published(study, trials, published))
+    summary = summary.join(beside.reset_index(drop=True))
     pairs = PairedDifference(study.baseline.name, study.metric.direction).pairs(trials)
     designs = design_results(study, trials)
-    return Comparison(study, trials, pairs, summary, _failures(trials), teachers, designs, examples)
+    return Comparison(study, trials, pairs, summary, _failures(trials), teachers, designs, examples, kept.beyond())
 
 
 def aggregates(compared: Comparison) -> dict[str, dict[str, float]]:

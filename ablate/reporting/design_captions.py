@@ -6,7 +6,8 @@ import pandas as pd
 
 from ablate.reporting.captions import better, plural
 from ablate.reporting.comparison import Comparison
-from ablate.reporting.methods import level
+from ablate.reporting.design_results import CROSSED
+from ablate.reporting.methods import interval, level, one_sample, paired_test
 from ablate.study.study import Block
 
 
@@ -104,7 +105,11 @@ def _aliased(block: Block, rows: pd.DataFrame) -> list[str]:
 def _sequential(comparison: Comparison) -> list[str]:
     if comparison.study.sequential is None:
         return []
-    return ["Seeds were added where a verdict was open; these intervals and p values take their number as fixed."]
+    first = [str(seed) for seed in comparison.study.seeds[: comparison.study.sequential.least]]
+    return [
+        "Seeds were added where a verdict was open. These numbers rest on those that every Variant has from the start, "
+        f"{', '.join(first)}, so that the tests hold."
+    ]
 
 
 def variance_caption(comparison: Comparison) -> str:
@@ -134,13 +139,13 @@ def ladder_caption(comparison: Comparison, block: Block) -> str:
         if block.backward
         else "The foot is the baseline; each rung makes one more change, on top of all before it."
     )
+    own = interval(comparison.study)
     parts = [
         f"A ladder in {comparison.metric_title}, {better(comparison.study)}.",
         ends,
-        f"Beside a rung its mean ± half the width of the {level(comparison.study)} t interval. Gain: the rung less "
-        f"the rung before, paired by seed, with its {level(comparison.study)} t interval, not adjusted; p: paired t "
-        "test, adjusted by Holm's method over the gains of the ladder. Total: the top less the foot, paired by seed; "
-        "its p is not adjusted.",
+        f"Beside a rung its mean ± half the width of its {own}. Gain: the rung less the rung before, paired by seed, "
+        f"with its {own}, not adjusted; p: {paired_test(comparison.study)}, adjusted by Holm's method over the gains "
+        "of the ladder. Total: the top less the foot, paired by seed; its p is not adjusted.",
         "A gain holds for this order: another order may divide the total otherwise.",
     ]
     if block.greedy:
@@ -149,7 +154,7 @@ def ladder_caption(comparison: Comparison, block: Block) -> str:
             "so the gains look better than they are, and their intervals and p values do not allow for the choice. New "
             "seeds would tell."
         )
-    return " ".join([*parts, *_sequential(comparison)])
+    return " ".join(parts)
 
 
 def shapley_caption(comparison: Comparison) -> str:
@@ -166,26 +171,29 @@ def shapley_caption(comparison: Comparison) -> str:
 
 def pairs_caption(comparison: Comparison) -> str:
     """Of the table of pairwise interactions."""
+    study = comparison.study
     parts = [
         f"Pairs of changes in {comparison.metric_title}: differences to the baseline of each change alone and of both "
         "together, over the seeds with all four results (n). Interaction: together less the sum of both, for each seed "
-        f"by itself; mean over seeds and {level(comparison.study)} t interval, not adjusted. p: t test, adjusted by "
-        "Holm's method over the pairs. Zero: the two changes add up.",
+        f"by itself; mean over seeds and {interval(study)}, not adjusted. p: {one_sample(study)}, "
+        "adjusted by Holm's method over the pairs. Zero: the two changes add up.",
         "All pairs share the baseline, so its luck moves all interactions alike.",
     ]
-    return " ".join([*parts, *_sequential(comparison)])
+    return " ".join(parts)
 
 
 def design_figure_captions(comparison: Comparison) -> dict[str, str]:
     """Figure name -> what it shows, of the figures of designs."""
-    title, interval = comparison.metric_title, level(comparison.study)
-    alpha = f"{comparison.study.analysis.alpha:g}"
-    greedy = any(block.greedy for block in comparison.study.blocks)
+    study, title = comparison.study, comparison.metric_title
+    alpha = f"{study.analysis.alpha:g}"
+    greedy = any(block.greedy for block in study.blocks)
+    crossed = any(block.design in CROSSED for block in study.blocks)
+    first = "".join(f" {text}" for text in _sequential(comparison))
     chosen = " A ladder found greedily was chosen by these same results, so its gains look better than they are."
     return {
         "waterfall": (
-            f"Ladder in {title}, {better(comparison.study)}, from the foot downwards: a bar from the mean of the rung "
-            f"before to the rung's own; about its end the {interval} t interval of the gain, paired by seed and not "
+            f"Ladder in {title}, {better(study)}, from the foot downwards: a bar from the mean of the rung "
+            f"before to the rung's own; about its end the {interval(study)} of the gain, paired by seed and not "
             "adjusted, cut off with an arrow where it is longer than the ladder. The marker is the verdict after "
             "Holm's correction over the gains; an open bar has none. Where seeds failed, a bar's length and the gain "
             f"beside it may differ, since the gain takes the seeds of both.{chosen if greedy else ''}"
@@ -195,12 +203,12 @@ def design_figure_captions(comparison: Comparison) -> dict[str, str]:
             "the other Factors in a crossed design. Blue is better than the sum, red worse. A star and a frame: p "
             f"after Holm's correction below {alpha}. Hatched: planned, but not known for want of results. Empty: not "
             "in the design, or not told apart by it. On the diagonal, in grey, what each change does alone: its main "
-            "effect, in a design of pairs its difference to the baseline."
+            f"effect, in a design of pairs its difference to the baseline.{first if crossed else ''}"
         ),
         "shares": (
             f"Shapley shares in {title}: what each change adds, averaged over all orders of making the changes; mean "
-            f"over seeds with {interval} t interval, not adjusted. A bar is open where the interval includes zero; an "
-            "interval that ends in an arrow goes on. The grey bar is everything changed less the baseline, to which "
-            "the shares add up (with several Levels to a Factor, their mean)."
+            f"over seeds with {level(study)} t interval, not adjusted. A bar is open where the interval includes zero; "
+            "an interval that ends in an arrow goes on. The grey bar is everything changed less the baseline, to which "
+            f"the shares add up (with several Levels to a Factor, their mean).{first}"
         ),
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from ablate.reporting.design_cells import Cells, aliases_of, cells_of, changes_of, levels_of, named_variants
+from ablate.reporting.judging import by_seed, judge_of
+from ablate.reporting.statistics import StudentTests
 from ablate.reporting.statistics.crossing import ALIASED
 from ablate.reporting.statistics.ladder import Ladder
 from ablate.reporting.statistics.linear import CrossedEffects
@@ -33,14 +37,14 @@ class DesignResults:
     `left_out` and `reason` (why there is no estimate, or no interval), `share` (of the variance; of the whole effect,
     so the same for all of its rows), `aliases` (`a:b, c:d`). See `statistics.linear.CrossedEffects`."""
     rungs: pd.DataFrame
-    """Of ladders: `block`, `step`, `variant`, `n`, `mean`, `low`, `high` (of the mean), `gain`, `gain_low`,
+    """Of ladders: `block`, `step`, `variant`, `n`, `planned`, `mean`, `low`, `high` (of the mean), `gain`, `gain_low`,
     `gain_high` (to the rung before, paired by seed), `pairs`, `p`, `p_holm`. The foot has no step and no gain."""
     shapley: pd.DataFrame
     """Of fully crossed designs: `block`, `factor`, `level`, `share` (in the metric's unit), `low`, `high`, `pairs`
-    (seeds with all results)."""
+    (seeds with all results), `planned`."""
     interactions: pd.DataFrame
     """Of pairs: `block`, `first`, `second` (changes, `posemb=learned`), `alone_first`, `alone_second`, `together`,
-    `interaction` (together less the sum of both), `low`, `high`, `pairs`, `p`, `p_holm`."""
+    `interaction` (together less the sum of both), `low`, `high`, `pairs`, `planned`, `p`, `p_holm`."""
     variance: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Of crossed designs, one row per effect, seeds, higher interactions, residual and total: `block`, `effect`, `kind`
     (empty where it is no effect), `df`, `squares` (type II), `share`, `f`, `p`, `p_holm`."""
@@ -53,7 +57,7 @@ def design_results(study: Study, trials: pd.DataFrame) -> DesignResults:
     """Read each design of the study from its `trial_frame`."""
     found: dict[str, list[pd.DataFrame]] = {name: [] for name in DesignResults.__dataclass_fields__}
     if study.blocks:
-        wide = trials.pivot(index="seed", columns="variant", values="metric").astype(float)
+        wide = by_seed(study, trials)
     for number, block in enumerate(study.blocks):
         if block.design in CROSSED:
             parts = _crossed(study, block, wide)
@@ -73,9 +77,9 @@ def design_results(study: Study, trials: pd.DataFrame) -> DesignResults:
 _COLUMNS = {
     "effects": "block effect kind levels first second estimate low high p p_holm n planned left_out reason share "
     "aliases",
-    "rungs": "block step variant n mean low high gain gain_low gain_high pairs p p_holm",
-    "shapley": "block factor level share low high pairs",
-    "interactions": "block first second alone_first alone_second together interaction low high pairs p p_holm",
+    "rungs": "block step variant n planned mean low high gain gain_low gain_high pairs p p_holm",
+    "shapley": "block factor level share low high pairs planned",
+    "interactions": "block first second alone_first alone_second together interaction low high pairs planned p p_holm",
     "variance": "block effect kind df squares share f p p_holm",
     "totals": "block of estimate low high pairs p",
 }
@@ -90,15 +94,20 @@ def _values(wide: pd.DataFrame, variants: Iterable[str]) -> npt.NDArray[np.float
     return wide.reindex(columns=list(variants)).to_numpy(float)
 
 
+def _planned(study: Study, variants: Iterable[str]) -> list[int]:
+    """How many Trials each Variant is to have by now."""
+    counts = Counter(trial.variant for trial in study.trials)
+    return [counts[name] for name in variants]
+
+
 def _crossed(study: Study, block: Block, wide: pd.DataFrame) -> dict[str, pd.DataFrame]:
     cells = cells_of(study, block)
     if not cells.levels:
         return {}
-    planned = wide.reindex(columns=list(cells.variants))
+    planned = _whatever_the_results(study, wide.reindex(columns=list(cells.variants)))
     data = pd.DataFrame(levels_of(cells)).assign(variant=list(cells.variants))
     data = data.loc[np.repeat(np.arange(len(data)), len(planned))].reset_index(drop=True)
     data["seed"], data["metric"] = np.tile(planned.index, len(cells.variants)), planned.to_numpy(float).T.reshape(-1)
-    data = _trained(study, data)
     effects, variance = CrossedEffects(cells.levels, 1 - study.analysis.alpha)(data)
     aliases = aliases_of(block)
     if block.design == "fractional":
@@ -109,10 +118,13 @@ def _crossed(study: Study, block: Block, wide: pd.DataFrame) -> dict[str, pd.Dat
     return {"effects": effects, "variance": variance, **shares}
 
 
-def _trained(study: Study, data: pd.DataFrame) -> pd.DataFrame:
-    """Without rows of Trials that are not planned: where seeds are added by results, Variants differ in them."""
-    planned = {(trial.variant, trial.seed) for trial in study.trials}
-    return data[[key in planned for key in zip(data["variant"], data["seed"], strict=True)]]
+def _whatever_the_results(study: Study, wide: pd.DataFrame) -> pd.DataFrame:
+    """Without seeds that results have added.
+
+    An effect is a mean over many Variants, of which each stopped for reasons of its own. With the seeds that all of
+    them have from the start it is a design of fixed size, and the tests for that are exact.
+    """
+    return wide if study.sequential is None else wide.iloc[: study.sequential.least]
 
 
 def _shapley(study: Study, cells: Cells, values: npt.NDArray[np.float64]) -> dict[str, pd.DataFrame]:
@@ -121,11 +133,12 @@ def _shapley(study: Study, cells: Cells, values: npt.NDArray[np.float64]) -> dic
     for place, column in zip(cells.places, values.T, strict=True):
         at: tuple[Any, ...] = (slice(None), *place)
         table[at] = column
-    shares = ShapleyShares(1 - study.analysis.alpha)
+    shares = ShapleyShares(partial(StudentTests, level=1 - study.analysis.alpha))
     found = shares(table)
     found["level"] = [cells.levels[names[f]][k] for f, k in zip(found["factor"], found["level"], strict=True)]
     found["factor"] = [names[f] for f in found["factor"]]
     found = found.rename(columns={"estimate": "share"})[["factor", "level", "share", "low", "high", "pairs"]]
+    found["planned"] = len(values)
     return {"shapley": found, "totals": shares.total(table).assign(of="shapley")}
 
 
@@ -134,8 +147,9 @@ def _ladder(study: Study, block: Block, wide: pd.DataFrame) -> dict[str, pd.Data
     names = [known[name][0].name if name in known else name for name in block.variants]
     if not names:
         return {}
-    ladder, values = Ladder(1 - study.analysis.alpha), _values(wide, names)
+    ladder, values = Ladder(judge_of(study)), _values(wide, names)
     rungs = ladder(values)
+    rungs.insert(list(rungs.columns).index("n") + 1, "planned", _planned(study, names))
     rungs.insert(0, "variant", names)
     rungs.insert(0, "step", ["", *block.steps][: len(names)])
     totals = ladder.total(values).assign(of="ladder") if len(names) > 1 else pd.DataFrame()
@@ -158,7 +172,9 @@ def _pairs(study: Study, block: Block, wide: pd.DataFrame) -> dict[str, pd.DataF
     first = _values(wide, [of_change.get((a,), "") for a, _ in pairs])
     second = _values(wide, [of_change.get((b,), "") for _, b in pairs])
     together = _values(wide, [of_change[pair] for pair in pairs])
-    found = PairInteractions(1 - study.analysis.alpha)(baseline, first, second, together)
+    found = PairInteractions(judge_of(study))(baseline, first, second, together)
+    four = [(study.baseline.name, of_change.get((a,), ""), of_change.get((b,), ""), of_change[a, b]) for a, b in pairs]
+    found.insert(list(found.columns).index("pairs") + 1, "planned", [min(_planned(study, names)) for names in four])
     found.insert(0, "second", [b for _, b in pairs])
     found.insert(0, "first", [a for a, _ in pairs])
     return {"interactions": found}

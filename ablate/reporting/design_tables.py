@@ -129,13 +129,14 @@ def _aliases(block: Block) -> NamedTable:
 
 def _shares(comparison: Comparison, rows: pd.DataFrame, totals: pd.DataFrame) -> NamedTable:
     total = totals[totals["of"] == "shapley"].iloc[0]
-    last = {"factor": "total", "level": "", "share": total["estimate"]} | dict(total[["low", "high", "pairs"]])
+    last = {"factor": "total", "level": "", "share": total["estimate"], "planned": rows["planned"].iloc[0]}
+    last |= dict(total[["low", "high", "pairs"]])
     every = pd.concat([rows, pd.DataFrame([last])], ignore_index=True)
     text = pd.DataFrame(
         {
             "Factor": every["factor"],
             "Level": every["level"],
-            "n": counts(every["pairs"], [len(comparison.study.seeds)] * len(every)),
+            "n": counts(every["pairs"], every["planned"]),
             "Share": with_intervals(comparison, every["share"], every["low"], every["high"]),
         }
     )
@@ -144,7 +145,6 @@ def _shares(comparison: Comparison, rows: pd.DataFrame, totals: pd.DataFrame) ->
 
 
 def _ladder(comparison: Comparison, block: Block, rows: pd.DataFrame, totals: pd.DataFrame) -> NamedTable:
-    seeds = len(comparison.study.seeds)
     sign = numbers.MINUS if block.backward else "+"
     every = rows
     for total in totals[totals["of"] == "ladder"].to_dict("records") if len(totals) else []:
@@ -153,14 +153,15 @@ def _ladder(comparison: Comparison, block: Block, rows: pd.DataFrame, totals: pd
         every = pd.concat([rows, pd.DataFrame([last])], ignore_index=True)
     half = (every["high"] - every["low"]) / 2
     means = column_decimals(every["mean"], half, least=least_decimals(comparison))
-    fewer = [f"(n = {n})" if 0 < n < seeds else "" for n in every["pairs"]]
+    planned = [*rows["planned"], *rows["planned"].tail(1)]  # the total has as many as the top
+    fewer = [f"(n = {n})" if 0 < n < most else "" for n, most in zip(every["pairs"], planned, strict=False)]
     rungs = ["everything changed" if block.backward else "foot"]
     rungs += [f"{sign} {step}" for step in rows["step"].iloc[1:]] + ["total"] * (len(every) - len(rows))
     text = pd.DataFrame(
         {
             "Rung": rungs,
             "Variant": every["variant"],
-            "n": [*counts(rows["n"], [seeds] * len(rows)), *[""] * (len(every) - len(rows))],
+            "n": [*counts(rows["n"], rows["planned"]), *[""] * (len(every) - len(rows))],
             comparison.metric_title: [
                 numbers.with_half_width(m, h, means) for m, h in zip(every["mean"], half, strict=True)
             ],
@@ -182,7 +183,7 @@ def _pairs(comparison: Comparison, rows: pd.DataFrame) -> NamedTable:
         {
             "First": rows["first"],
             "Second": rows["second"],
-            "n": counts(rows["pairs"], [len(comparison.study.seeds)] * len(rows)),
+            "n": counts(rows["pairs"], rows["planned"]),
             **alone,
             "Interaction": with_intervals(comparison, rows["interaction"], rows["low"], rows["high"]),
             "p (Holm)": each(numbers.p_value, rows["p_holm"]),

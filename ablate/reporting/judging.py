@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ablate.reporting import examples as by_image
 from ablate.reporting.examples import Examples
-from ablate.reporting.statistics import AgainstNumber, BootstrapMean, HedgesG, PairedTests, Pairs, StudentTests, holm
+from ablate.reporting.statistics import (
+    AgainstNumber,
+    BootstrapMean,
+    HedgesG,
+    Judge,
+    MeanInterval,
+    PairedTests,
+    Pairs,
+    StudentTests,
+    holm,
+)
 from ablate.reporting.statistics.equivalence import p_within, p_within_interval
 from ablate.reporting.statistics.looks import Looks
 from ablate.reporting.statistics.paired import reasons, tabulate
-from ablate.reporting.statistics.pairs import Floats
+from ablate.reporting.statistics.pairs import Floats, largest
 from ablate.reporting.statistics.power import fewest_pairs
 from ablate.reporting.statistics.sensitivity import FailedSeeds
 from ablate.reporting.statistics.sequential import SequentialTests
@@ -49,7 +61,7 @@ def differences(study: Study, trials: pd.DataFrame, examples: Examples | None = 
     `analysis.over` asks for other images, too, and outcomes by image are known.
     """
     pairs = Pairs.of(trials, study.baseline.name)
-    tests = tests_of(study, pairs)
+    tests = judge_of(study)(pairs)
     table = tabulate(pairs, tests)
     table["p_holm"], table["verdict"], table["reason"] = np.nan, UNSURE, reasons(pairs)
     for name in NUMBERS:
@@ -66,12 +78,32 @@ def differences(study: Study, trials: pd.DataFrame, examples: Examples | None = 
     return table
 
 
-def tests_of(study: Study, pairs: Pairs) -> PairedTests:
-    """The test of differences over seeds that the study's way of choosing their number allows."""
+def judge_of(study: Study) -> Judge:
+    """The test over seeds that the study's way of choosing their number allows."""
     alpha, sequential = study.analysis.alpha, study.sequential
     if sequential is None:
-        return StudentTests(pairs, 1 - alpha)
-    return SequentialTests(pairs, Looks(sequential.least, sequential.most), alpha)
+        return partial(StudentTests, level=1 - alpha)
+    return partial(SequentialTests, looks=Looks(sequential.least, sequential.most), alpha=alpha)
+
+
+def by_seed(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+    """The metric of each Variant, a column each in the study's order, by seed in the order in which seeds are trained;
+    NaN without a result.
+    """
+    wide = trials.pivot(index="seed", columns="variant", values="metric").astype(float)
+    return wide.reindex(index=study.seeds, columns=[variant.name for variant in study.variants])
+
+
+def means(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+    """`MeanInterval` of each Variant; where results decide the number of seeds its interval is that of the repeated
+    looks.
+    """
+    table = MeanInterval(1 - study.analysis.alpha)(trials)
+    if study.sequential is not None:
+        values = by_seed(study, trials)[list(table.index)].to_numpy()
+        tests = judge_of(study)(Pairs.of_contrasts(values, largest(np.abs(values.T))))
+        table["half"], table["low"], table["high"] = (tests.high - tests.low) / 2, tests.low, tests.high
+    return table
 
 
 def is_over_images(study: Study, examples: Examples | None) -> bool:
@@ -79,19 +111,22 @@ def is_over_images(study: Study, examples: Examples | None) -> bool:
     return study.analysis.over == "seeds_and_images" and examples is not None and bool(examples.outcome)
 
 
-def against_published(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
+def against_published(study: Study, trials: pd.DataFrame, numbers: pd.DataFrame) -> pd.DataFrame:
     """Of each published column, how the measured mean stands to the number: `minus.<label>`, `minus_low.<label>`,
     `minus_high.<label>`, `stands.<label>` (`agrees`, `better`, `worse`, `not enough evidence`, empty without a number).
 
-    Indexed as `summary`, one row per Variant, which has `mean`, `half`, `std`, `n` and `published.<label>`. Each column
-    is a family of its own. What a published number owes to luck is unknown and in none of this.
+    `numbers` has a row per Variant, indexed by name, and a column of numbers per label, NaN where there is none; the
+    result is indexed likewise. Each column is a family of its own. What a published number owes to luck is unknown and
+    in none of this.
     """
     analysis = study.analysis
-    against = AgainstNumber(study.metric.direction, analysis.margin, analysis.alpha)
-    found = pd.DataFrame(index=summary.index)
-    for column in [name for name in summary if str(name).startswith("published.")]:
-        label = str(column).removeprefix("published.")
-        stands = against(summary, summary[column])
+    against = AgainstNumber(study.metric.direction, analysis.margin, analysis.alpha, judge_of(study))
+    found = pd.DataFrame(index=numbers.index)
+    if not len(numbers.columns):
+        return found
+    values = by_seed(study, trials)[list(numbers.index)].to_numpy()
+    for label in numbers:
+        stands = against(values, numbers[label])
         for name in ("minus", "minus_low", "minus_high", "stands"):
             found[f"{name}.{label}"] = stands[name]
     return found
@@ -190,11 +225,10 @@ def _sensitivity(study: Study, trials: pd.DataFrame, pairs: Pairs, over_images: 
     """What failed seeds could change. A seed without a result has no images: this is always the verdict over seeds."""
 
     def judge(frame: pd.DataFrame) -> list[str]:
-        filled = Pairs.of(frame, study.baseline.name)
-        tests = tests_of(study, filled)
+        tests = judge_of(study)(Pairs.of(frame, study.baseline.name))
         return _verdicts(study, tests.sign, *_over_seeds(study, tests))
 
-    tests = tests_of(study, pairs)
+    tests = judge_of(study)(pairs)
     actual = _verdicts(study, tests.sign, *_over_seeds(study, tests))
     texts = FailedSeeds(study.baseline.name, study.metric.direction)(trials, actual, judge)
     return [f"over seeds alone: {text}" if text and over_images else text for text in texts]

@@ -1,4 +1,6 @@
-"""What a report may ask for beside Records: files kept with Trials, pictures of the data, the cost of a model."""
+"""What a report may ask for beside Records: files kept with Trials, pictures of the data, the cost of a model, and
+Trials that are not its own.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ablate.study.study import ResolvedRecipe
+from ablate.study.study import ResolvedRecipe, Trial
 
 
 class ModelCost(NamedTuple):
@@ -31,9 +33,17 @@ def _no_cost(_recipe: ResolvedRecipe) -> ModelCost | None:
     return None
 
 
+def _no_names(_recipe: ResolvedRecipe) -> list[str] | None:
+    return None
+
+
+def _no_trials() -> tuple[Trial, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Kept:
-    """Three questions that a report may ask; the answers of the default are that there is nothing."""
+    """Questions that a report may ask; the answers of the default are that there is nothing."""
 
     artifact: Callable[[str, str], Path | None] = _no_file
     """Trial id and name of a file -> where it lies, None where it is not here."""
@@ -41,3 +51,7 @@ class Kept:
     """A Recipe and places of held-out images in its source -> a PNG for each; None where they are not here."""
     cost: Callable[[ResolvedRecipe], ModelCost | None] = _no_cost
     """Of a Recipe's model; None where it cannot be told."""
+    beyond: Callable[[], tuple[Trial, ...]] = _no_trials
+    """Finished Trials that other results would have asked a growing study for, and that these do not."""
+    class_names: Callable[[ResolvedRecipe], list[str] | None] = _no_names
+    """Of a Recipe's data, in the order of their labels; None where they have none, or are not here."""

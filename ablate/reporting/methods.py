@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 
-from ablate.reporting.comparison import Comparison, published_columns
+from ablate.reporting.comparison import Comparison
 from ablate.reporting.judging import is_over_images
 from ablate.reporting.statistics import HELPS, HURTS, SAME, UNSURE, first_step
-from ablate.reporting.statistics.verdicts import AGREES, BETTER, WORSE, verdict_text
-from ablate.study.designs import other_names
+from ablate.reporting.statistics.verdicts import verdict_text
 from ablate.study.study import Study
 
-#: Before a published number that is only roughly known.
-ABOUT = "≈"
 #: Headings of the intervals that speak of images.
 BOTH, IMAGES = "Other seeds and images", "Other images"
 COUNTS = "n: seeds with a result of those planned."
@@ -35,26 +32,36 @@ def difference_unit(study: Study) -> str:
     return "percentage points" if unit == "%" else unit
 
 
+def interval(study: Study) -> str:
+    """What the intervals over seeds are: `95 % t interval`, or the one that allows for looking again and again."""
+    return f"{level(study)} {'t interval' if study.sequential is None else 'repeated confidence interval'}"
+
+
+def paired_test(study: Study) -> str:
+    """What the p values over seeds are of."""
+    return "paired t test" + ("" if study.sequential is None else ", of all looks at the growing results")
+
+
+def one_sample(study: Study) -> str:
+    """The same where there is nothing to pair."""
+    return "t test" + ("" if study.sequential is None else " of all looks at the growing results")
+
+
 def means(comparison: Comparison) -> str:
     """What stands in the metric's column."""
     study = comparison.study
-    interval = f"{level(study)} t interval (n − 1 degrees of freedom)"
-    text = f"mean over the seeds with a result ± half the width of its {interval}"
-    if study.sequential is not None:
-        text += ", which takes no account of when seeds were added"
-    return f"{text}."
+    freedom = " (n − 1 degrees of freedom)" if study.sequential is None else ""
+    return f"mean over the seeds with a result ± half the width of its {interval(study)}{freedom}."
 
 
 def differences(comparison: Comparison) -> str:
     """What stands in the column of differences."""
     study = comparison.study
     text = "Difference: Variant − baseline, paired by seed, over the seeds with a result on both sides; in brackets "
-    if study.sequential is None:
-        return f"{text}its {level(study)} t interval, not adjusted for the number of comparisons."
-    return (
-        f"{text}its {level(study)} repeated confidence interval (Jennison and Turnbull, 1989), which holds however "
-        "often one has looked, not adjusted for the number of comparisons."
+    holds = (
+        "" if study.sequential is None else " (Jennison and Turnbull, 1989), which holds however often one has looked"
     )
+    return f"{text}its {interval(study)}{holds}, not adjusted for the number of comparisons."
 
 
 def of_images(comparison: Comparison) -> list[str]:
@@ -119,10 +126,9 @@ def _over_images(comparison: Comparison) -> bool:
 
 
 def _test(comparison: Comparison) -> str:
-    looks = "" if comparison.study.sequential is None else ", of all looks at the growing results"
     if _over_images(comparison):
         return "two-sided, of no difference for other seeds on other images"
-    return f"two-sided paired t test{looks}"
+    return f"two-sided {paired_test(comparison.study)}"
 
 
 def _stopping(comparison: Comparison) -> list[str]:
@@ -133,7 +139,8 @@ def _stopping(comparison: Comparison) -> list[str]:
     told = (
         f"Seeds were added, from {least} up to {most}, only where a verdict was open. p is the probability that the "
         "smallest p of all possible looks is as small where there is no effect (Pocock's boundary, 1977, for t tests), "
-        "so p and the intervals of differences hold under this stopping; all other numbers take seeds as fixed."
+        "so p and the intervals hold under this stopping; effect sizes, and intervals found by the bootstrap or over "
+        "images, take seeds as fixed."
     )
     if saved := trials_saved(comparison):
         told += (
@@ -190,82 +197,3 @@ def costs(comparison: Comparison) -> list[str]:
     if comparison.summary["flops"].notna().any():
         found.append("FLOPs: of one image's forward pass, two to a multiply-add.")
     return found
-
-
-def fairness(comparison: Comparison) -> list[str]:
-    """Who was tuned how much, where the study says so."""
-    tuned = dict(comparison.study.analysis.tuned)
-    if not tuned:
-        return []
-    names = [variant.name for variant in comparison.study.variants]
-    groups: dict[int | bool | None, list[str]] = {}
-    for name in names:
-        groups.setdefault(tuned.get(name), []).append(name)
-    if len(groups) == 1:
-        return [f"Tuned alike, {_settings(next(iter(groups)))} for each Variant."]
-    told = [f"{', '.join(of) if len(of) <= 6 else f'{len(of)} Variants'}: {_settings(n)}" for n, of in groups.items()]
-    return [
-        f"Tuned unequally, before this comparison: {'; '.join(told)}. Differences favour what was tuned more, by an "
-        "amount that nothing here measures."
-    ]
-
-
-def _settings(number: int | bool | None) -> str:
-    if number is None:
-        return "the study says nothing of tuning"
-    if number is True:
-        return "tuned, settings not counted"
-    return f"{plural(number, 'setting')} tried" if number else "not tuned"
-
-
-def names(comparison: Comparison) -> list[str]:
-    """Variants that the design names twice, and those that are there for their size."""
-    variants = comparison.study.variants
-    others = {v.name: other_names(v, comparison.study.factors) for v in variants}
-    twice = [f"{name} is also {' and '.join(also)}" for name, also in others.items() if also]
-    controls = [f"{v.name} of {v.control_of}{f' ({v.note})' if v.note else ''}" for v in variants if v.control_of]
-    found = [f"One Recipe, trained once, under several names: {'; '.join(twice)}."] if twice else []
-    if controls:
-        found.append(
-            "Controls of matched capacity, the same change in a model adjusted to the baseline's number of "
-            f"parameters: {'; '.join(controls)}."
-        )
-    return found
-
-
-def published(comparison: Comparison) -> list[str]:
-    """Where published numbers come from, and what stands beside them."""
-    columns, analysis = published_columns(comparison.study), comparison.study.analysis
-    found = [
-        f"{label}: published numbers from {column.source}{f' ({column.note})' if column.note else ''}."
-        for label, column in columns.items()
-    ]
-    if columns:
-        found.append(
-            "Beside published numbers, measured − published ± the half-width of the measured mean; what the published "
-            "ones owe to luck is not in it."
-        )
-    stands = {str(s) for label in columns for s in comparison.summary[f"stands.{label}"]}
-    if stands & {BETTER, WORSE}:
-        found.append(
-            f"{BETTER}, {WORSE}: the measured mean is not the number as printed, by a one-sample t test with Holm's "
-            f"correction over the column, at {analysis.alpha:g}."
-        )
-    if AGREES in stands:
-        margin = verdict_text(AGREES, analysis.margin, comparison.study.metric.unit)
-        found.append(f"{margin} of the number as printed: by two one-sided t tests, corrected likewise.")
-    if any(text.startswith(ABOUT) for column in columns.values() for text in column.texts.values()):
-        found.append(f"{ABOUT}: only roughly known, such as read off a plot.")
-    return found
-
-
-def judged(comparison: Comparison) -> list[str]:
-    """Which Variants are judged by other weights."""
-    study = comparison.study
-    named = "; ".join(v.name for v in study.variants if study.metric_of(v.recipe) != study.metric.name)
-    return [f"Judged by the moving average of the weights, and not by the final ones: {named}."] if named else []
-
-
-def selection(comparison: Comparison) -> list[str]:
-    """That this is no whole study, where it is none."""
-    return [f"This is a selection of the study: {text}."] if (text := comparison.study.selection) else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ablate.study.axes import ApartError, Axes, Point
@@ -10,6 +10,10 @@ from ablate.study.design_spec import LadderSpec
 from ablate.study.document import Path_
 from ablate.study.resolve import Scope, check_level
 from ablate.study.rules import Rules
+
+#: Of the rungs that a greedy ladder could reach, so many are known: all of them up to 12 steps, else those of the
+#: fewest steps. Each takes some 50 microseconds.
+MOST_RUNGS = 2**12
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ class Ladder:
     """Of a greedy ladder: every point that was, or is, a candidate for a rung."""
     candidates: Mapping[str, Point] = field(default_factory=dict)
     """Of a greedy ladder that is not at its top: step -> the point that it would lead to."""
+    reachable: Callable[[], tuple[Point, ...]] = tuple
+    """Of a greedy ladder: each rung above the foot that some results lead to, those of the fewest steps first and no
+    more than `MOST_RUNGS`. Found when it is asked for."""
 
     @property
     def points(self) -> tuple[Point, ...]:
@@ -97,7 +104,22 @@ class _Maker:
             rungs.append(candidates[text])
             candidates = dict(self._candidates(taken, rungs[-1]))
         tried += candidates.values()
-        return Ladder(tuple(rungs), tuple(taken), self.backward, True, tuple(dict.fromkeys(tried)), candidates)
+        every = tuple(dict.fromkeys(tried))
+        return Ladder(tuple(rungs), tuple(taken), self.backward, True, every, candidates, self.reachable)
+
+    def reachable(self) -> tuple[Point, ...]:
+        """Wherever the ladder can get to, whatever results choose at each rung."""
+        found: dict[Point, None] = {}
+        level: dict[frozenset[int], Point] = {frozenset(): self.point(())}
+        while level and len(found) < MOST_RUNGS:
+            higher: dict[frozenset[int], Point] = {}
+            for taken, below in level.items():
+                for text, point in self._candidates([self.steps[number] for number in sorted(taken)], below):
+                    number = next(n for n, step in enumerate(self.steps) if step.text == text)
+                    higher[taken | {number}] = point
+            found |= dict.fromkeys(higher.values())
+            level = higher
+        return tuple(found)[:MOST_RUNGS]
 
     def _candidates(self, taken: Sequence[Step], below: Point) -> Iterator[tuple[str, Point]]:
         for step in self.steps:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,16 +15,17 @@ from ablate.study import identity
 from ablate.study.analysis import resolve_analysis, resolve_seeds, resolve_sequential
 from ablate.study.bases import BaseRecipe, UserRecipe, VisionRecipe
 from ablate.study.checking import findings
+from ablate.study.design_spec import DesignSpec
 from ablate.study.document import Document, parse_setting, read_document
 from ablate.study.errors import StudyError
-from ablate.study.matched import Count, with_controls, without_suffix
+from ablate.study.matched import Count, with_control_names, with_controls, without_suffix
 from ablate.study.published import published_columns
 from ablate.study.resolve import Scope, resolve_factors, resolve_teachers
 from ablate.study.spec import ProfileSpec, StudyFile
-from ablate.study.study import VISION, Growth, Metric, Study, Variant
+from ablate.study.study import VISION, Growth, Metric, Study, Trial, Variant
 from ablate.study.teachers import Teachers
 from ablate.study.trials import Trials
-from ablate.study.variants import resolve_variants
+from ablate.study.variants import Variants, resolve_variants
 from ablate.wording import listing, nearest
 
 
@@ -38,6 +39,7 @@ def load_study(
     cache: Path | None = None,
     growth: Growth = Growth(),  # noqa: B008 - frozen
     count: Count | None = None,
+    led_to: Callable[[Study], Growth] | None = None,
 ) -> Study:
     """Read, check and resolve a study.
 
@@ -46,8 +48,10 @@ def load_study(
     ``field=value`` overrides of the base for a quick try, and published numbers then hold no longer. ``cache``
     is where fingerprints of data folders are kept. ``growth`` is what results have added to a study that grows by
     them, and the Study's `regrow` resolves it again with more. ``count`` counts parameters, which a study with
-    `match_parameters` needs. The study's folder is put at the end of `sys.path`, where a trainable or a part of the
-    user's own is found and shadows no other module. Raises `StudyError` with every mistake's place.
+    `match_parameters` needs. ``led_to`` says how far results have grown the whole study, so that ``only`` may name
+    rungs to which they have led a greedy ladder; it is asked in no other case. The study's folder is put at the end
+    of `sys.path`, where a trainable or a part of the user's own is found and shadows no other module. Raises
+    `StudyError` with every mistake's place.
     """
     document = read_document(path)
     spec = _validated(document)
@@ -55,6 +59,8 @@ def load_study(
     find_modules_in(path.parent)
     trials = Trials(spec.trainable or VISION, _revision(scope), cache)
     reading = _Reading(path, scope, trials, _base(scope, sets), tuple(only), seeds, tuple(sets), count)
+    if only and led_to is not None and _has_greedy_ladder(scope):
+        growth = Growth(rungs=led_to(replace(reading, only=()).resolved(growth)).rungs)
     return reading.resolved(growth)
 
 
@@ -80,6 +86,10 @@ class _Reading:
         factors, specs = resolve_factors(scope), resolve_teachers(scope)
         variants = resolve_variants(scope, factors, base, specs, only=without_suffix(self.only), growth=growth)
         metric, sequential = spec.metric, resolve_sequential(scope, self.seeds)
+        made = with_controls(variants.chosen, scope, base, self.count)
+        names = with_control_names(variants.names, made, scope)
+        published = () if self.sets else published_columns(scope, names)
+        trained = {variant.name for variant in made}
         study = Study(
             name=spec.study,
             profile=scope.profile_name,
@@ -90,21 +100,31 @@ class _Reading:
             trainable=spec.trainable or VISION,
             metric=Metric(metric.name, metric.direction, metric.unit, metric.label or metric.name),
             factors=factors,
-            variants=with_controls(variants.chosen, scope, base, self.count),
+            variants=made,
             seeds=resolve_seeds(scope, self.seeds),
             trials=(),
             data_fingerprint=self.trials.data_of(base.tree),
-            published=() if self.sets else published_columns(scope, variants.names),
+            published=tuple(column for column in published if not trained.isdisjoint(column.values)),
             citation=spec.citation.strip(),
             selection=_selection(self.only, self.seeds, self.sets),
-            analysis=resolve_analysis(scope, variants.names),
+            analysis=resolve_analysis(scope, names),
             blocks=variants.blocks,
             sequential=sequential,
             growth=growth,
             regrow=self.resolved if sequential is not None or variants.grows else None,
             header={"command": spec.command.strip(), "cost": spec.cost.strip(), "profile": scope.profile.note.strip()},
         )
-        return _with_trials(study, Teachers(scope, specs, base, self.trials), self.trials)
+        teachers = Teachers(scope, specs, base, self.trials)
+        whole = _with_trials(study, teachers, self.trials)
+        if whole.regrow is None:
+            return whole
+        return replace(whole, possible=lambda: self._possible(whole, variants, teachers))
+
+    def _possible(self, study: Study, variants: Variants, teachers: Teachers) -> tuple[Trial, ...]:
+        """The study's own Trials with all seeds that there may be, then those of rungs that it has not got to."""
+        further = [teachers.taught(variant) for variant in variants.further()]
+        seeds = resolve_seeds(self.scope, self.seeds)
+        return tuple(t for variant in (*study.variants, *further) for t in self.trials.of(variant, seeds))
 
 
 def _validated(document: Document) -> StudyFile:
@@ -124,6 +144,11 @@ def _scope(spec: StudyFile, document: Document, asked: str | None) -> Scope:
         message = f"there is no profile named {name!r}; {listing(choices)}{nearest(name, choices)}"
         raise document.error(message, ("profiles",) if asked else ("profile",))
     return Scope(spec, spec.profiles[name], name, document)
+
+
+def _has_greedy_ladder(scope: Scope) -> bool:
+    ladders = (asked.ladder for asked, _ in scope.designs if isinstance(asked, DesignSpec))
+    return any(ladder is not None and ladder.order == "greedy" for ladder in ladders)
 
 
 def find_modules_in(folder: Path) -> None:

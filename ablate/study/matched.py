@@ -14,6 +14,7 @@ from ablate.study.bases import BaseRecipe, Origin, VisionRecipe
 from ablate.study.count_search import closest
 from ablate.study.errors import StudyError
 from ablate.study.identity import digest
+from ablate.study.merging import Names
 from ablate.study.overrides import differences
 from ablate.study.resolve import Scope
 from ablate.study.study import ResolvedRecipe, Variant
@@ -26,6 +27,7 @@ SUFFIX = "@matched"
 EQUAL, NEAR = 0.005, 0.05
 #: How the note of a Variant begins that needs a control and has none.
 NO_CONTROL = "No control at equal parameters: "
+_EQUAL_SIZE = "its model has as many parameters as the baseline's."
 #: A field with a fraction is tried at multiples of one over this.
 _FRACTIONS = 1000
 
@@ -56,6 +58,33 @@ def with_controls(
         raise scope.document.error(message, _AT)
     _check_field(field, scope, base)
     return _Controls(field, scope, count, variants).all()
+
+
+def with_control_names(names: Names, variants: Sequence[Variant], scope: Scope) -> Names:
+    """The names of a study with those of its controls, where it asks for any.
+
+    Whether a Variant that is not among the ``variants`` (those of `with_controls`) has a control is not known before it
+    is trained, so it may be named. One that is among them and has none is ``absent``, with the reason.
+    """
+    if scope.spec.match_parameters is None:
+        return names
+    made = {variant.name: variant for variant in variants}
+    twins = {name: v.name for v in variants for name in (v.name, *v.also) if name.endswith(SUFFIX)}
+    carried, absent = dict(names.carried), dict(names.absent)
+    for name, carrier in names.carried.items():
+        twin = carrier + SUFFIX
+        if carrier not in made or twin in twins:
+            carried[name + SUFFIX] = twins.get(twin, twin)
+        else:
+            _, told, why = made[carrier].note.partition(NO_CONTROL)
+            absent[name + SUFFIX] = f"{carrier!r} has no control: {why if told else _EQUAL_SIZE}"
+    return Names(carried, lambda: _with_twins(names.further(), carried), absent)
+
+
+def _with_twins(further: Mapping[str, str], carried: Mapping[str, str]) -> dict[str, str]:
+    """Names of what may become a Variant, and of the controls that it may then have."""
+    twins = {name + SUFFIX: carrier + SUFFIX for name, carrier in further.items()}
+    return {**further, **{name: carried.get(twin, twin) for name, twin in twins.items()}}
 
 
 def without_suffix(patterns: Sequence[str]) -> list[str]:

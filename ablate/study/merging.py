@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ablate.study.axes import Point
@@ -52,23 +52,37 @@ class Names:
     """Every name of a study's Variants, chosen or not -> the name of the Variant that answers to it."""
 
     carried: Mapping[str, str]
+    further: Callable[[], Mapping[str, str]] = dict
+    """The same of what may become a Variant, and so may be named: rungs that a greedy ladder has not got to. Found
+    when a name is asked for that no Variant has."""
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Names that might be expected and that nothing has -> why."""
 
     @classmethod
-    def of(cls, *stages: Sequence[Named]) -> Names:
-        """The names after one merging, or after several of which each began with the result of the one before."""
+    def of(cls, *stages: Sequence[Named], further: Callable[[], Mapping[str, str]] = dict) -> Names:
+        """The names after one merging, or after several of which each began with the result of the one before.
+
+        ``further`` are names after the first merging, or the names of what was merged there.
+        """
         carried: dict[str, str] = {}
         for stage in stages:
             carried |= {name: variant.name for variant in stage for name in variant.names}
-        return cls(carried)
+        return cls(carried, lambda: {name: carried.get(first, first) for name, first in further().items()})
 
     def unknown(self, name: str) -> str:
         """What is told of a name that does not exist: ``allowed: a, b, c; did you mean 'b'?``."""
-        names = list(self.carried)
+        names = [*self.carried, *self.further()]
         rest = f", ... ({len(names):,} in all)" if len(names) > _SHOWN else ""
         return f"{listing(names[:_SHOWN])}{rest}{nearest(name, names[:_LOOKED_AT])}"
 
+    def carrier(self, name: str) -> str | None:
+        """The name of the Variant that answers to a name, or would if it were trained; None where there is none."""
+        return self.carried.get(name) or self.further().get(name)
+
     def find(self, name: str, scope: Scope, at: tuple[str | int, ...]) -> str:
-        """The name of the Variant that answers to a name. Raises `StudyError` where there is none."""
-        if name not in self.carried:
-            raise scope.document.error(f"there is no Variant named {name!r}; {self.unknown(name)}", at)
-        return self.carried[name]
+        """The same for a name that the study gives at a place. Raises `StudyError` where there is none."""
+        found = self.carrier(name)
+        if found is None:
+            told = self.absent.get(name) or self.unknown(name)
+            raise scope.document.error(f"there is no Variant named {name!r}; {told}", at)
+        return found

@@ -91,7 +91,7 @@ def _column(scope: Scope, column: PublishedColumnSpec, table: _Table, names: Nam
     texts: dict[str, str] = {}
     sources: list[str] = []
     for written, label in rows.items():
-        variant = names.carried[written]
+        variant = names.find(written, scope, (*at, "rows", written))
         hits = [row for row in chosen if row["variant"] == label]
         if len(hits) > 1:
             message = f"{len(hits)} rows of the file are {label!r} in the column {column.label!r}; choose by `where`"

@@ -217,6 +217,9 @@ class Study:
     """What results have added so far."""
     regrow: Callable[[Growth], Study] | None = field(default=None, compare=False, repr=False)
     """The same study with another growth; None where it does not grow."""
+    possible: Callable[[], tuple[Trial, ...]] | None = field(default=None, compare=False, repr=False)
+    """Of a study that grows: the Trials that any results could ask for, found when it is asked for; of the rungs of a
+    greedy ladder those of the fewest steps, and no controls of rungs to which it has not got."""
 
     @property
     def baseline(self) -> Variant:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from ablate.study.axes import ApartError, Axes, Point, resolve_axes
 from ablate.study.bases import BaseRecipe
 from ablate.study.blocks import make_blocks
-from ablate.study.designs import resolve_designs
+from ablate.study.designs import Design, resolve_designs
 from ablate.study.document import Path_
 from ablate.study.enumerations import Given
 from ablate.study.errors import Problem, StudyError
@@ -28,6 +29,12 @@ from ablate.study.study import BASELINE, Block, Factor, Growth, Variant
 MAX_VARIANTS = 10_000
 #: The most combinations that are gone through to count them, or to find those that are asked for (5 microseconds each).
 MAX_COMBINATIONS = 2**18
+#: The most rungs to which a greedy ladder has not got that are resolved to look for Trials of them.
+MAX_FURTHER = 2**8
+_NOT_CHOSEN = (
+    "a greedy ladder could reach this rung, but no result that is here has led to it; run the study without --only, or "
+    "`ablate report` it first where the Store has its results"
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,9 @@ class Variants:
     """Of all Variants, whether or not they are chosen."""
     grows: bool
     """Whether results choose what comes next: there is a greedy ladder, as a whole."""
+    further: Callable[[], tuple[Variant, ...]] = tuple
+    """What other results would have chosen, resolved when it is asked for: of the rungs that a greedy ladder could
+    reach the first `MAX_FURTHER`, those of the fewest steps."""
 
 
 def resolve_variants(
@@ -79,15 +89,20 @@ def resolve_variants(
     every = [Named(axes.name(point), point) for point in generated]
     every += [Named(name, point, listed=True) for name, (point, _) in listed.items()]
     check_contradictions(space, recipes, every, place_of)
-    whole = merged(every, recipe_key(space, effects))
-    asked = _only(whole, only)
+    key = recipe_key(space, effects)
+    ahead = cache(lambda: _rungs_ahead(space, designs, every))
+    carried_ahead = cache(lambda: _carried_ahead(every, ahead(), key))
+    whole = merged(every, key)
+    asked = _only(whole, only, carried_ahead)
     _check_count(scope, len(asked))
     chosen = merged(asked, lambda variant: digest(recipes.of(variant.point)))
-    names = Names.of(whole, chosen)
+    names = Names.of(whole, chosen, further=carried_ahead)
     blocks = make_blocks(scope, space, designs, list(listed), chosen, names)
     notes = {name: note for name, (_, note) in listed.items()}
     made = tuple(_variant(variant, recipes, notes.get(variant.name, "")) for variant in chosen)
-    return Variants(made, blocks, names, any(block.greedy for block in blocks))
+    grows = any(block.greedy for block in blocks)
+    further = (lambda: tuple(_further(made, ahead(), recipes))) if grows else tuple
+    return Variants(made, blocks, names, grows, further)
 
 
 def _variant(variant: Named, recipes: Recipes, note: str) -> Variant:
@@ -130,16 +145,51 @@ def _refuse(scope: Scope, count: int, chosen: str) -> None:
     raise scope.document.error(f"the design has {count:,} Variants; {allowed}{chosen}", at)
 
 
-def _only(variants: Sequence[Named], patterns: Sequence[str]) -> list[Named]:
-    """The baseline, and those that a pattern fits by any of their names. Raises `StudyError` for one that fits none."""
+def _rungs_ahead(space: Space, designs: Sequence[Design], every: Sequence[Named]) -> tuple[Named, ...]:
+    """The rungs that greedy ladders could reach, without those that the study names already."""
+    known = {variant.name for variant in every}
+    points = dict.fromkeys(point for design in designs if design.ladder for point in design.ladder.reachable())
+    return tuple(Named(name, point) for point in points if (name := space.axes.name(point)) not in known)
+
+
+def _carried_ahead(every: Sequence[Named], ahead: Sequence[Named], key: Callable[[Named], Hashable]) -> dict[str, str]:
+    """Name of each rung that is ahead -> the name of what has its Recipe: a Variant, or the first such rung."""
+    carried = Names.of(merged([*every, *ahead], key)).carried
+    return {variant.name: carried[variant.name] for variant in ahead}
+
+
+def _further(made: Sequence[Variant], ahead: Sequence[Named], recipes: Recipes) -> Iterator[Variant]:
+    """Rungs that are ahead as Variants, without those whose Recipe a Variant has."""
+    known = {digest(variant.recipe) for variant in made}
+    for named in ahead[:MAX_FURTHER]:
+        try:
+            variant = _variant(named, recipes, "")
+        except StudyError:  # its Levels contradict one another: nobody can have trained it
+            continue
+        if digest(variant.recipe) not in known:
+            yield variant
+
+
+def _only(variants: Sequence[Named], patterns: Sequence[str], ahead: Callable[[], Mapping[str, str]]) -> list[Named]:
+    """The baseline, and those that a pattern fits by any of their names.
+
+    Raises `StudyError` for one that fits none, or none but rungs ``ahead`` (name -> name of what has its Recipe).
+    """
     if not patterns:
         return list(variants)
-    fits: list[Callable[[str], object]] = [re.compile(fnmatch.translate(pattern)).match for pattern in patterns]
     chosen = [variant.name == BASELINE for variant in variants]
-    for pattern, fit in zip(patterns, fits, strict=True):
+    for pattern in patterns:
+        fit = re.compile(fnmatch.translate(pattern)).match
         hits = [any(map(fit, variant.names)) for variant in variants]
         if not any(hits):
-            told = Names.of(variants).unknown(pattern)
-            raise StudyError(Problem(f"--only {pattern}: there is no such Variant; {told}"))
+            of_rungs = {carrier for name, carrier in ahead().items() if fit(name)}
+            hits = [variant.name in of_rungs for variant in variants]
+            if not any(hits):
+                told = (
+                    _NOT_CHOSEN
+                    if of_rungs
+                    else f"there is no such Variant; {Names.of(variants, further=ahead).unknown(pattern)}"
+                )
+                raise StudyError(Problem(f"--only {pattern}: {told}"))
         chosen = [before or now for before, now in zip(chosen, hits, strict=True)]
     return [variant for variant, taken in zip(variants, chosen, strict=True) if taken]

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from ablate.reporting import judging
 from ablate.reporting.frame import trial_frame
@@ -249,18 +249,28 @@ def test_published_numbers_are_judged_column_by_column(fake: SimpleNamespace) ->
     """Each column has its own verdicts, empty where it has no number."""
     columns = (PublishedColumn("one", {"baseline": 90.0, "a": 95.0}, "T1"), PublishedColumn("two", {"a": 92.0}, "T2"))
     study = fake.study(("baseline", "a"), (0, 1, 2), published=columns, analysis=Analysis(margin=0.5))
-    summary = pd.DataFrame(
-        {
-            "mean": [90.1, 92.1],
-            "std": [0.05, 0.05],
-            "n": [3, 3],
-            "half": [0.124, 0.124],
-            "published.one": [90.0, 95.0],
-            "published.two": [NAN, 92.0],
-        }
-    )
-    found = judging.against_published(study, summary)
+    data = {"baseline": [90.05, 90.1, 90.15], "a": [92.05, 92.1, 92.15]}
+    trials = trial_frame(study, fake.records(study, data))
+    numbers = pd.DataFrame({"one": [90.0, 95.0], "two": [NAN, 92.0]}, index=["baseline", "a"])
+    found = judging.against_published(study, trials, numbers)
+    half = 0.05 / np.sqrt(3) * stats.t.isf(0.025, 2)
     assert list(found["stands.one"]) == ["agrees", "worse"]
     assert list(found["stands.two"]) == ["", "agrees"]
-    assert found["minus_low.one"].tolist() == pytest.approx([0.1 - 0.124, -2.9 - 0.124])
-    assert list(judging.against_published(replace(study, published=()), summary[["mean"]]).columns) == []
+    assert found["minus_low.one"].tolist() == pytest.approx([0.1 - half, -2.9 - half])
+    assert list(judging.against_published(study, trials, numbers[[]]).columns) == []
+
+
+def test_a_study_that_adds_seeds_says_means_with_intervals_that_allow_it(fake: SimpleNamespace) -> None:
+    """Means and what stands beside published numbers have the interval of the repeated looks, wider than Student's;
+    mean, deviation and n are the plain ones.
+    """
+    data = {"baseline": [90.0, 91.0, 92.0, 90.5], "a": [90.9, 92.1, 92.8, 91.6]}
+    fixed, grown = (fake.study(("baseline", "a"), range(4), sequential=limits) for limits in (None, Sequential(3, 6)))
+    trials = trial_frame(fixed, fake.records(fixed, data))
+    plain, wider = judging.means(fixed, trials), judging.means(grown, trials)
+    assert (wider["half"] > 1.3 * plain["half"]).all()
+    pd.testing.assert_frame_equal(plain[["planned", "n", "mean", "std"]], wider[["planned", "n", "mean", "std"]])
+    numbers = pd.DataFrame({"one": [90.0, 90.0]}, index=["baseline", "a"])
+    beside = judging.against_published(grown, trials, numbers)
+    np.testing.assert_allclose(beside["minus_low.one"], wider["low"] - 90.0)
+    np.testing.assert_allclose(beside["minus_high.one"], wider["high"] - 90.0)

@@ -61,7 +61,7 @@ def test_growing_seeds_are_told_with_what_they_saved(fake: SimpleNamespace) -> N
     """Least and most, and that p and intervals hold under it."""
     text = captions.comparison_caption(compared_of(fake, sequential=Sequential(3, 12)))
     for words in (
-        "from 3 up to 12", "intervals of differences hold under this stopping",
+        "from 3 up to 12", "p and the intervals hold under this stopping",
         "repeated confidence interval", "of all looks",
     ):  # fmt: skip
         assert words in text

@@ -67,7 +67,7 @@ def _results(comparison: Comparison, level: str) -> Iterator[Column]:
     planned = [f"{n}/{total}" for n, total in zip(summary["n"], summary["planned"], strict=True)]
     yield Column("n", planned, _keys(summary["n"]), "Seeds with a result of those planned.")
     write = partial(numbers.with_half_width, decimals=means)
-    about = f"Mean over seeds ± half its {level} t interval."
+    about = f"Mean over seeds ± half its {methods.interval(comparison.study)}."
     yield _numbers(summary, comparison.metric_title, about, write, "mean", "half")
     if (drawn := _drawn(comparison)) is not None:
         yield drawn

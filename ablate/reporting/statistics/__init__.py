@@ -10,7 +10,7 @@ from ablate.reporting.statistics.effect_size import HedgesG
 from ablate.reporting.statistics.families import first_step, holm
 from ablate.reporting.statistics.intervals import MeanInterval
 from ablate.reporting.statistics.paired import PairedDifference, StudentTests
-from ablate.reporting.statistics.pairs import PairedTests, Pairs
+from ablate.reporting.statistics.pairs import Judge, PairedTests, Pairs
 from ablate.reporting.statistics.power import Power
 from ablate.reporting.statistics.published import AgainstNumber
 from ablate.reporting.statistics.verdicts import HELPS, HURTS, SAME, UNSURE
@@ -23,6 +23,7 @@ __all__ = [
     "AgainstNumber",
     "BootstrapMean",
     "HedgesG",
+    "Judge",
     "MeanInterval",
     "PairedDifference",
     "PairedTests",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ Side = Literal["above", "below"]
 class Pairs:
     """The differences of V groups to the baseline in each of S pairs, and their plain summaries."""
 
-    names: pd.Index[str]
+    names: pd.Index[Any]
     """(V,) the groups, in the data's order, without the baseline."""
     values: Floats
     """(V, S) group less baseline, in the data's order of pairs; NaN where one of both has no value."""
@@ -40,6 +41,15 @@ class Pairs:
         own, reference = wide.loc[names].to_numpy(float), wide.loc[baseline].to_numpy(float)
         size = np.fmax(largest(np.abs(own)), largest(np.abs(reference[None]))[0])
         return Pairs(names, own - reference, size, bool(np.isfinite(reference).any()))
+
+    @staticmethod
+    def of_contrasts(values: Floats, size: float | Floats) -> Pairs:
+        """Any contrasts of Trials within a seed, (S, V): gains of a ladder, shares, interactions, or plain values.
+
+        ``size`` is the largest |metric| behind them, or (V,) of each.
+        """
+        groups = pd.RangeIndex(values.shape[1])
+        return Pairs(groups, values.T, np.broadcast_to(np.asarray(size, dtype=float), len(groups)), any_baseline=True)
 
     @cached_property
     def n(self) -> npt.NDArray[np.int64]:
@@ -115,6 +125,10 @@ class PairedTests(Protocol):
 
     def p_beyond(self, bound: float, side: Side) -> Floats:
         """One-sided: small where the true difference lies above, or below, ``bound``."""
+
+
+#: How differences by pair are judged: `StudentTests`, or a test with its settings filled in.
+Judge = Callable[[Pairs], PairedTests]
 
 
 def largest(values: Floats) -> Floats:

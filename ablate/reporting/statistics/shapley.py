@@ -10,13 +10,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from ablate.reporting.statistics.by_seed import over_seeds
+from ablate.reporting.statistics.paired import StudentTests
+from ablate.reporting.statistics.pairs import Judge
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class ShapleyShares:
-    """Shares of a fully crossed study, exact over all subsets of its Factors, with t intervals over seeds.
+    """Shares of a fully crossed study, exact over all subsets of its Factors, with intervals over seeds.
 
     A subset's value is the metric with the Factors of the subset changed and all others at their reference. A Factor's
     share is what changing it adds, averaged over all orders in which the Factors can be changed (Shapley, "A value for
@@ -31,13 +33,13 @@ class ShapleyShares:
     the columns of `over_seeds`: `pairs`, `estimate`, `low`, `high`, `p`. Only seeds with all results count.
     """
 
-    level: float = 0.95
+    judge: Judge = StudentTests
 
     def __call__(self, table: Array) -> pd.DataFrame:
         """``table`` is (seeds, Levels of the first Factor, Levels of the second, ...), the reference at place 0."""
         places = [(f, k) for f in range(table.ndim - 1) for k in range(1, table.shape[f + 1])]
         shares = np.stack([share(_two_levels(table, f, k), f) for f, k in places], axis=1)
-        found = over_seeds(shares, _size(table), self.level)
+        found = over_seeds(shares, _size(table), self.judge)
         found.insert(0, "level", [k for _, k in places])
         found.insert(0, "factor", [f for f, _ in places])
         return found
@@ -47,7 +49,7 @@ class ShapleyShares:
         corner = _two_levels(table)
         seeds = corner.reshape(len(corner), -1)
         complete = np.isfinite(seeds).all(axis=1)
-        return over_seeds(np.where(complete, seeds[:, -1] - seeds[:, 0], np.nan)[:, None], _size(table), self.level)
+        return over_seeds(np.where(complete, seeds[:, -1] - seeds[:, 0], np.nan)[:, None], _size(table), self.judge)
 
 
 def share(values: Array, player: int) -> Array:

@@ -5,12 +5,13 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ablate.reporting.design_cells import cells_of
 from ablate.reporting.design_results import DesignResults, design_results
 from ablate.reporting.frame import trial_frame
-from ablate.study.study import Study
+from ablate.study.study import Sequential, Study
 
 
 def read(designs: SimpleNamespace, study: Study, **asked: object) -> DesignResults:
@@ -30,6 +31,34 @@ def test_a_factorial_has_effects_variance_and_shares(designs: SimpleNamespace) -
     assert shares == pytest.approx(total, abs=1e-9)
     assert found.variance["effect"].iloc[-1] == "total"
     assert set(found.effects["block"]) == {0}
+
+
+def test_effects_rest_on_the_seeds_that_results_did_not_ask_for(designs: SimpleNamespace) -> None:
+    """Where seeds are added by results, effects, variance and shares are those of the first ones, whatever came later;
+    where their number is fixed, later seeds count.
+    """
+    study = replace(designs.study(seeds=range(5)), sequential=Sequential(3, 5))
+    trials = trial_frame(study, designs.records(study))
+    later = trials["seed"].ge(3) & trials["variant"].ne("baseline")
+    moved = trials.assign(metric=trials["metric"].where(~later, trials["metric"] + 7.0))
+    before, after = design_results(study, trials), design_results(study, moved)
+    assert before.effects.set_index("levels")["planned"]["cls"] == 3 * 6
+    assert set(before.shapley["pairs"]) == set(before.shapley["planned"]) == {3}
+    for name in ("effects", "variance", "shapley", "totals"):
+        pd.testing.assert_frame_equal(getattr(before, name), getattr(after, name))
+    fixed = replace(study, sequential=None)
+    assert not design_results(fixed, trials).effects.equals(design_results(fixed, moved).effects)
+
+
+def test_rungs_are_judged_as_their_seeds_were_chosen(designs: SimpleNamespace) -> None:
+    """The same Trials of a ladder have wider intervals of gains where their number was not fixed beforehand."""
+    fixed = designs.with_ladder(designs.study(seeds=range(4)))
+    grown = replace(fixed, sequential=Sequential(3, 6))
+    plain, wider = read(designs, fixed).rungs, read(designs, grown).rungs
+    assert (wider["gain"].iloc[1:] == plain["gain"].iloc[1:]).all()
+    assert (wider["gain_low"].iloc[1:] < plain["gain_low"].iloc[1:]).all()
+    assert (wider["low"] < plain["low"]).all()
+    assert set(wider["planned"]) == {4}
 
 
 def test_a_study_without_designs_has_none(fake: SimpleNamespace) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from ablate.reporting.statistics import holm
+from ablate.reporting.statistics import StudentTests, holm
 from ablate.reporting.statistics.ladder import Ladder
 
 NAN = float("nan")
@@ -16,7 +18,7 @@ NAN = float("nan")
 def test_gains_are_paired_t_tests() -> None:
     """Each gain, interval and p equal scipy's for the two rungs; p is Holm's over the gains alone."""
     values = np.random.default_rng(0).normal(90, 1, (5, 4))
-    rungs = Ladder(0.9)(values)
+    rungs = Ladder(partial(StudentTests, level=0.9))(values)
     for k in range(1, 4):
         theirs = stats.ttest_rel(values[:, k], values[:, k - 1])
         ends = theirs.confidence_interval(0.9)

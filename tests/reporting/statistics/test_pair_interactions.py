@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from ablate.reporting.statistics import holm
+from ablate.reporting.statistics import StudentTests, holm
 from ablate.reporting.statistics.by_seed import over_seeds
 from ablate.reporting.statistics.pair_interactions import PairInteractions
 
@@ -18,7 +20,7 @@ def test_an_interaction_is_a_t_test_of_the_contrast() -> None:
     """Mean, interval and p equal scipy's one-sample test of together - first - second + baseline; Holm over pairs."""
     rng = np.random.default_rng(0)
     base, (first, second, both) = rng.normal(0, 1, 6), rng.normal(0, 1, (3, 6, 4))
-    found = PairInteractions(0.9)(base, first, second, both)
+    found = PairInteractions(partial(StudentTests, level=0.9))(base, first, second, both)
     contrast = both - first - second + base[:, None]
     theirs = stats.ttest_1samp(contrast, 0)
     ends = theirs.confidence_interval(0.9)
@@ -60,6 +62,6 @@ def test_the_family_holds_though_pairs_share_trials() -> None:
     a, b = np.triu_indices(4, 1)
     base, alone, both = (rng.normal(0, 1, (5, studies, k)) for k in (1, 4, 6))
     contrasts = both - alone[..., a] - alone[..., b] + base
-    p = over_seeds(contrasts.reshape(5, -1), 5.0)["p"].to_numpy().reshape(studies, 6)
+    p = over_seeds(contrasts.reshape(5, -1), 5.0, StudentTests)["p"].to_numpy().reshape(studies, 6)
     wrong = (6 * p.min(axis=1) < 0.05).mean()  # Holm's first step
     assert wrong <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / studies)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from ablate.reporting.statistics import StudentTests
 from ablate.reporting.statistics.shapley import ShapleyShares, share
 
 VALUES = st.floats(-100, 100, width=32)
@@ -90,7 +92,7 @@ def test_the_interval_is_a_t_interval_over_seeds() -> None:
     """Of a game with one Factor it is that of the paired difference, as scipy has it."""
     stats = pytest.importorskip("scipy.stats")
     table = np.random.default_rng(2).normal(0, 1, (5, 2))
-    found = ShapleyShares(0.9)(table).iloc[0]
+    found = ShapleyShares(partial(StudentTests, level=0.9))(table).iloc[0]
     theirs = stats.ttest_1samp(table[:, 1] - table[:, 0], 0).confidence_interval(0.9)
     assert (found["low"], found["high"]) == pytest.approx((theirs.low, theirs.high), rel=1e-9)
 
