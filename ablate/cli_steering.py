@@ -276,11 +276,10 @@ def _load(
         except StudyError as error:
             mistake(str(error))
     if study.regrow is not None:
-        from ablate.growth import as_far_as_known
+        from ablate.growth import as_far_as_kept
         from ablate.tracking.spool import Spool
 
-        spool = Spool(home)
-        study, _ = as_far_as_known(study, lambda now: spool.records(trial.id for trial in now.all_trials))
+        study, _ = as_far_as_kept(study, Spool(home))
     if ids and ABSENT in (study.data_fingerprint, *(ABSENT for _ in study.absent)):
         mistake(f"{path}: its data or its teacher's weights are not on this machine, and a Trial's id depends on them")
     return study

@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING
 
 from ablate.study.study import Block, Growth, Study, Trial
 from ablate.tracking.record import Record
+from ablate.tracking.results import collect
+from ablate.tracking.spool import Spool
+from ablate.tracking.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ablate.reporting.kept import Kept
+
 Records = Mapping[str, Record]
 
 
-def grown(study: Study, records: Records) -> Study | None:
+def grown(study: Study, records: Records, kept: Kept | None = None) -> Study | None:
     """The study with what its results ask for; None where they ask for nothing, or where some are still to come.
 
     A ladder takes its next rung before seeds are added, so that every rung is judged with the seeds of all others.
@@ -31,17 +36,28 @@ def grown(study: Study, records: Records) -> Study | None:
     from ablate.reporting.frame import trial_frame
 
     trials = trial_frame(study, records)
-    growth = _next_rungs(study, trials) or _more_seeds(study, trials)
+    growth = _next_rungs(study, trials) or _more_seeds(study, trials, kept)
     return None if growth is None else study.regrow(growth)
 
 
-def as_far_as_known(study: Study, known: Callable[[Study], Records]) -> tuple[Study, Records]:
+def as_far_as_known(
+    study: Study, known: Callable[[Study], dict[str, Record]], kept: Kept | None = None
+) -> tuple[Study, dict[str, Record]]:
     """The study grown by the results that are there, and its Records. Trains nothing."""
     records = known(study)
-    while (larger := grown(study, records)) is not None:
+    while (larger := grown(study, records, kept)) is not None:
         study = larger
         records = known(study)
     return study, records
+
+
+def as_far_as_kept(study: Study, spool: Spool, store: Store | None = None) -> tuple[Study, dict[str, Record]]:
+    """The same by the Records and the outcomes by image in a spool; what it lacks is fetched from the Store, if one is
+    given.
+    """
+    from ablate.reporting.kept import Kept
+
+    return as_far_as_known(study, lambda now: collect(now, spool, store), Kept(artifact=spool.artifact))
 
 
 def beyond(study: Study, records_of: Callable[[Sequence[str]], Records]) -> tuple[Trial, ...]:
@@ -109,16 +125,21 @@ def _best_step(study: Study, block: Block, trials: pd.DataFrame) -> str | None:
     return max(known, key=lambda step: known[step]) if known else None
 
 
-def _more_seeds(study: Study, trials: pd.DataFrame) -> Growth | None:
-    """One more seed for each Variant without a verdict, and for the baseline as many as any has."""
+def _more_seeds(study: Study, trials: pd.DataFrame, kept: Kept | None) -> Growth | None:
+    """One more seed for each Variant without a verdict, and for the baseline as many as any has.
+
+    Over images, too, ``kept`` is asked for the outcomes by image; without those of the baseline, it is by seeds alone.
+    """
     if study.sequential is None:
         return None
+    from ablate.reporting.examples import examples_of
     from ablate.reporting.judging import differences
     from ablate.reporting.statistics import UNSURE
 
     limits, baseline = study.sequential, study.baseline.name
     now = {v.name: study.growth.seeds.get(v.name, limits.least) for v in study.variants}
-    judged = differences(study, trials)
+    over_images = kept is not None and study.analysis.over != "seeds"
+    judged = differences(study, trials, examples_of(study, trials, kept) if over_images and kept else None)
     results = trials.groupby("variant")["metric"].count()
     # One that has never had a result would not have one with another seed either.
     open_ = [n for n in judged.index[judged["verdict"] == UNSURE] if now[n] < limits.most and results.get(n, 0)]

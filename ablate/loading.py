@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablate.capacity import Costs
-from ablate.growth import as_far_as_known
+from ablate.growth import as_far_as_kept
 from ablate.study.load import load_study
 from ablate.study.study import Study
-from ablate.tracking.record import Record
 from ablate.tracking.spool import Spool
 
 
@@ -30,10 +29,6 @@ def load(
     Where ``writes`` is false nothing is written there; ``cache`` is then another file for fingerprints. Raises
     `StudyError`.
     """
-
-    def known(study: Study) -> dict[str, Record]:
-        return Spool(home).records(trial.id for trial in study.all_trials)
-
     return load_study(
         path,
         profile,
@@ -42,5 +37,5 @@ def load(
         sets=sets or (),
         cache=cache or home / "fingerprints.json",
         count=Costs(home, writes=writes).parameters,
-        led_to=lambda whole: as_far_as_known(whole, known)[0].growth,
+        led_to=lambda whole: as_far_as_kept(whole, Spool(home))[0].growth,
     )

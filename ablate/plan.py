@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ablate.estimate import Estimate, estimate
 from ablate.power import StudyPower, study_power
+from ablate.reporting.kept import Kept
 from ablate.study.designs import other_names
 from ablate.study.fingerprint import ABSENT
 from ablate.study.matched import NO_CONTROL
@@ -87,11 +88,15 @@ def _changes(variant: Variant) -> dict[str, Any]:
     return {field: {"from": a, "to": b} for field, (a, b) in variant.changes.items()}
 
 
-def make_plan(study: Study, records: Mapping[str, Record], finished: list[Record], slots: int) -> Plan:
-    """Compare a study with what is known of its Trials; ``finished`` are Trials to estimate from."""
+def make_plan(
+    study: Study, records: Mapping[str, Record], finished: list[Record], slots: int, kept: Kept | None = None
+) -> Plan:
+    """Compare a study with what is known of its Trials; ``finished`` are Trials to estimate from, ``kept`` has their
+    outcomes by image.
+    """
     states: dict[str, State] = {t.id: records[t.id].status if t.id in records else "new" for t in study.all_trials}
     left = tuple(to_train(study, records, retry_diverged=False))
-    return Plan(study, states, estimate(study, finished), slots, left, study_power(study, records))
+    return Plan(study, states, estimate(study, finished), slots, left, study_power(study, records, kept))
 
 
 def to_train(

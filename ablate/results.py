@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ablate.growth import as_far_as_known
+from ablate.growth import as_far_as_kept, as_far_as_known
 from ablate.loading import load
 from ablate.power import study_power
 from ablate.report_sources import kept_here
@@ -28,7 +28,6 @@ from ablate.study.errors import Problem, StudyError
 from ablate.study.study import Study
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.record import Record
-from ablate.tracking.results import collect
 from ablate.tracking.spool import Spool
 from ablate.wording import listing, nearest
 
@@ -107,9 +106,9 @@ class Results:
         return self.comparison.designs.shapley.copy()
 
     def by_class(self) -> pd.DataFrame:
-        """One row per Variant but the baseline and class of the held-out images: `variant`, `class`, `n_images`,
-        `baseline`, `accuracy` (%), `difference`, `low`, `high`, `pairs`, `p`, `p_holm` (over the Variant's classes).
-        Empty where the Trials' files by image are not here.
+        """One row per Variant but the baseline and class of the held-out images: `variant`, `class`, `class_name`
+        (the label where it has none), `n_images`, `baseline`, `accuracy` (%), `difference`, `low`, `high`, `pairs`,
+        `p`, `p_holm` (over the Variant's classes). Empty where the Trials' files by image are not here.
         """
         found = self.comparison.examples
         return pd.DataFrame(columns=list(classes.COLUMNS)) if found is None else class_differences(self.study, found)
@@ -193,7 +192,7 @@ def results_of(study: Study, home: Path, reports: Path, tracking_uri: str | None
     """The same of a Study that has been loaded."""
     spool, store = Spool(home), MlflowStore(tracking_uri)
     there = store if store.begun() else None
-    grown, records = as_far_as_known(study, lambda now: collect(now, spool, there))
+    grown, records = as_far_as_kept(study, spool, there)
     if any(record.status in ("finished", "failed") for record in records.values()):
         kept, teachers = kept_here(grown, home, builds=False), teacher_frame(grown, records)
         return Results(compare(grown, trial_frame(grown, records), teachers, kept), records, f"from {home}")

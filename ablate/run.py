@@ -16,16 +16,16 @@ from rich.console import Console
 from rich.text import Text
 
 from ablate.executing import SLURM, Execution, check_executor, local_slots
-from ablate.growth import as_far_as_known, told
+from ablate.growth import as_far_as_kept, told
 from ablate.plan import Plan, make_plan, to_train
 from ablate.refusals import Refused, check_places, check_teachers, only_driver
+from ablate.reporting.kept import Kept
 from ablate.run_options import RunOptions
 from ablate.study.errors import StudyError
 from ablate.study.study import Study
 from ablate.tracking.delivery import Delivery, DeliveryReport
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.record import Record
-from ablate.tracking.results import collect
 from ablate.tracking.spool import Spool
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _train(
     grows with the next command; the Execution's study then has what that will train.
     """
     there = store if store.begun() else None
-    study, known = as_far_as_known(study, lambda now: collect(now, spool, there))
+    study, known = as_far_as_kept(study, spool, there)
     summary, checked = None, frozenset[str]()
     execution = Execution(study, options, spool, store, run_folder, stop, console)
     while True:
@@ -102,7 +102,7 @@ def _train(
         summary = this_time if summary is None else summary.followed_by(this_time)
         if study.regrow is None:  # nothing that was reported could ask for more: it need not be read again
             return execution, summary, delivered
-        larger, known = as_far_as_known(study, lambda now: collect(now, spool, there))
+        larger, known = as_far_as_kept(study, spool, there)
         if larger is study:
             return execution, summary, delivered
         execution = replace(execution, study=larger)
@@ -119,7 +119,7 @@ def report_study(study: Study, options: RunOptions) -> int:
     store = MlflowStore(options.tracking_uri)
     try:
         there = store if store.begun() else None
-        study, records = as_far_as_known(study, lambda now: collect(now, spool, there))
+        study, records = as_far_as_kept(study, spool, there)
         delivery = Delivery(store, spool, study)
         _report(study, records, options, delivery, delivery.deliver_all(records.values()), console)
     except OSError as error:
@@ -131,9 +131,10 @@ def plan_study(study: Study, options: RunOptions) -> Plan:
     """What a run would do. Asks the Store only about Trials that the spool does not know, and only if there is one."""
     spool, store = Spool(options.home), MlflowStore(options.tracking_uri)
     there = store if store.begun() else None
-    study, records = as_far_as_known(study, lambda now: collect(now, spool, there))
+    study, records = as_far_as_kept(study, spool, there)
     finished = [r for r in records.values() if r.status == "finished"] or spool.finished()
-    return make_plan(study, records, finished, len(local_slots(options, records)))
+    slots = len(local_slots(options, records))
+    return make_plan(study, records, finished, slots, Kept(artifact=spool.artifact))
 
 
 def check_levels(study: Study, home: Path, console: Console) -> Check:

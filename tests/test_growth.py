@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ablate.growth import as_far_as_known, grown, settled
+from ablate.reporting.kept import Kept
 from ablate.run import FAILED, OK, RunOptions, plan_study, report_study, run_study
-from ablate.study.errors import StudyError
 from ablate.study.load import load_study
 from ablate.study.study import Study
 from ablate.tracking.record import Record
@@ -194,10 +194,15 @@ def test_a_crash_does_not_choose_the_rung(folder: Path) -> None:
     assert larger.growth.rungs == {0: ("a=on",)}
 
 
-def test_seeds_that_grow_cannot_be_judged_over_images(folder: Path) -> None:
-    """There is no test over images that could be looked at again and again: the study is refused, with the place."""
-    with pytest.raises(StudyError, match=r"study.yaml:\d+:\d+: .*judged over seeds alone"):
-        load(folder, SEQUENTIAL.replace("margin: 1.5", "margin: 1.5, over: seeds_and_images"))
+def test_seeds_that_grow_can_be_judged_over_images(folder: Path) -> None:
+    """Without outcomes by image it grows by what seeds alone say."""
+    study = load(folder, SEQUENTIAL.replace("margin: 1.5", "margin: 1.5, over: seeds_and_images"))
+    assert study.sequential is not None
+    plain = load(folder, SEQUENTIAL)
+    larger, expected = grown(study, outcomes(study), Kept()), grown(plain, outcomes(plain))
+    assert larger is not None
+    assert expected is not None
+    assert larger.growth == expected.growth
     fixed = load(folder, SEQUENTIAL.replace("margin: 1.5", "margin: 1.5, over: seeds_and_images"), seeds=4)
     assert fixed.sequential is None
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from ablate.data.sources import load
-from ablate.pictures import pictures
+from ablate.pictures import class_names, pictures
 from ablate.recipe import Data
 
 DIGITS: dict[str, Any] = {
@@ -100,3 +101,32 @@ def test_a_folder_of_images_on_this_machine_has_pictures(tmp_path: Path) -> None
     images = [Image.open(io.BytesIO(content)) for content in made]
     assert {(image.size, image.mode) for image in images} == {((8, 8), "RGB")}
     assert [image.getpixel((4, 4)) for image in images] == [(0, 0, 7), (0, 50, 7), (100, 0, 7), (100, 50, 7)]
+
+
+def test_class_names_are_those_of_the_recipes_data(tmp_path: Path) -> None:
+    """A folder's are its folders'; a Recipe of others, and one whose folder is elsewhere, have none."""
+    for name in ("cat", "dog"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    folder = {"channels": 3, "classes": 2, "test_split": "val", "test_fraction": 0.0, "val_fraction": 0.0}
+    assert class_names(recipe(source=f"imagefolder:{tmp_path}", **folder)) == ["cat", "dog"]
+    assert class_names(recipe(source="imagefolder:/nowhere/at/all", **folder)) is None
+    assert class_names({"data": "digits"}) is None
+
+
+@pytest.mark.parametrize("evaluate_on", ["test", "val"])
+def test_packaged_pictures_are_of_the_images_that_are_judged(evaluate_on: str) -> None:
+    """Read without building image sets, they are of the same held-out images, and of no others."""
+    given = recipe(evaluate_on=evaluate_on)
+    judged = set(indices(given))
+    assert pictures(given, sorted(judged)) is not None
+    assert [index for index in range(60) if pictures(given, [index]) is not None] == sorted(judged & set(range(60)))
+
+
+def test_a_resized_packaged_image_is_as_it_is_evaluated() -> None:
+    """At another size than its own it is what the model sees."""
+    given = recipe(image_size=12, eval_resize=14)
+    wanted = indices(given)[:2]
+    made = pictures(given, wanted)
+    assert made is not None
+    views = load(Data.model_validate(given["data"])).held_out.images(torch.tensor([0, 1]))[:, 0].numpy()
+    assert [np.asarray(Image.open(io.BytesIO(content))).tolist() for content in made] == views.tolist()

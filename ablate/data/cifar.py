@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import math
-import pickle
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.data.class_names import cifar_names
 from ablate.data.errors import DataError
+from ablate.data.plain_pickle import read_plain
 from ablate.data.pools import Source, in_memory
 from ablate.places import CIFAR, cifar_files
 from ablate.recipe import Data
@@ -23,13 +22,6 @@ CLASSES = {"cifar10": 10, "cifar100": 100}
 _LABEL_BYTES = {"cifar10": 1, "cifar100": 2}
 """Bytes before the pixels of a record; the last of them is the class (before it, in CIFAR-100, its superclass)."""
 _LABEL_KEY = {"cifar10": b"labels", "cifar100": b"fine_labels"}
-_ADMITTED = frozenset(
-    {
-        *((module, "_reconstruct") for module in ("numpy.core.multiarray", "numpy._core.multiarray")),
-        *(("numpy", name) for name in ("ndarray", "dtype")),
-        ("_codecs", "encode"),  # how protocol 2 writes bytes
-    }
-)
 
 
 def cifar(data: Data, location: Path) -> Source:
@@ -55,7 +47,9 @@ def cifar(data: Data, location: Path) -> Source:
     test = None
     if data.evaluate_on == "test":
         test = in_memory(data, *_read(kind, files.folder, files.binary, files.test), first)
-    return Source([str(k) for k in range(CLASSES[kind])], in_memory(data, pixels, labels), test)
+    numbers = [str(k) for k in range(CLASSES[kind])]
+    names = cifar_names(kind, files.folder)
+    return Source(names if len(names) == len(numbers) else numbers, in_memory(data, pixels, labels), test)
 
 
 @lru_cache(maxsize=2)
@@ -81,7 +75,7 @@ def _read_binary(kind: str, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.i
 
 def _read_pickled(kind: str, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     try:
-        batch = _Unpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        batch = read_plain(path)
         pixels, labels = batch[b"data"], np.asarray(batch[_LABEL_KEY[kind]], dtype=np.int64)
         well_formed = isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8
         if not well_formed or pixels.shape != (len(labels), _PIXELS):
@@ -89,12 +83,3 @@ def _read_pickled(kind: str, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.
     except Exception as error:  # a damaged pickle raises anything
         raise DataError(f"{path} is not a batch of {kind}: {error}") from error
     return pixels, labels
-
-
-class _Unpickler(pickle.Unpickler):
-    """Makes arrays of numbers and what Python's literals make, and runs nothing else that a file may ask for."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ADMITTED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not read from a file")
-        return super().find_class(module, name)

@@ -13,7 +13,7 @@ from ablate.data.errors import DataError
 from ablate.data.folder import FolderImages
 from ablate.data.image_sets import ImageSet, MemoryImages, Splits
 from ablate.data.parts import Files, chosen
-from ablate.data.splits import CARVES
+from ablate.data.splits import held_out
 from ablate.recipe import Data
 
 Positions = NDArray[np.int64]
@@ -84,12 +84,9 @@ def carved(data: Data, source: Source) -> Splits:
     Test is carved out first where the source has none, then val out of the rest: training sees neither, whichever
     is asked for. Raises `DataError` where nothing would be held out, or a class has no image to train on.
     """
-    pool, held_out = source.train, CARVES[data.carve]
-    test = held_out(pool.labels, pool.indices, data.test_fraction, data.split_seed, "test split")
-    rest = ~test
-    val = np.zeros_like(test)
-    val[rest] = held_out(pool.labels[rest], pool.indices[rest], data.val_fraction, data.split_seed, "val split")
-    train = pool.images(np.flatnonzero(rest & ~val))
+    pool = source.train
+    test, val = held_out(data, pool.labels, pool.indices)
+    train = pool.images(np.flatnonzero(~test & ~val))
     if data.evaluate_on == "test" and source.test is not None:
         judged = source.test.images(np.arange(len(source.test.labels)))
     else:

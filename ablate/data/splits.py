@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate import draws
+from ablate.recipe import Data
 
 Carve = Callable[[NDArray[np.int64], NDArray[np.int64], float, int, str], NDArray[np.bool_]]
 
@@ -37,3 +38,18 @@ def random(
 
 #: How `data.carve` names them.
 CARVES: dict[str, Carve] = {"stratified": stratified, "random": random}
+
+
+def held_out(
+    data: Data, labels: NDArray[np.int64], indices: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The images, of those with these labels (N,) and indices (N,), that are carved out as test, and those as val.
+
+    Test is carved out first, then val out of the rest.
+    """
+    carve = CARVES[data.carve]
+    test = carve(labels, indices, data.test_fraction, data.split_seed, "test split")
+    rest = ~test
+    val = np.zeros_like(test)
+    val[rest] = carve(labels[rest], indices[rest], data.val_fraction, data.split_seed, "val split")
+    return test, val

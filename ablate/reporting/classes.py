@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from ablate.reporting import methods, numbers
 from ablate.reporting.comparison import Comparison
 from ablate.reporting.examples import Examples
+from ablate.reporting.judging import judge_of
 from ablate.reporting.named_table import NamedTable
 from ablate.reporting.precision import column_decimals
-from ablate.reporting.statistics.families import holm
-from ablate.reporting.statistics.intervals import EQUAL, half_width, p_value
+from ablate.reporting.statistics import Judge, Pairs, holm
 from ablate.study.study import Study
 
 COLUMNS = (
     "variant",
     "class",
+    "class_name",
     "n_images",
     "baseline",
     "accuracy",
@@ -40,10 +41,11 @@ _WHOLE = 30
 def class_differences(study: Study, examples: Examples) -> pd.DataFrame:
     """One row per Variant but the baseline and class, in the study's order and that of the labels.
 
-    Columns: `variant`, `class` (the label), `n_images`, `baseline` and `accuracy` (%, means over the seeds on both
-    sides), `difference`, `low`, `high` (of the paired t interval over seeds, at 1 - `analysis.alpha`, not adjusted),
-    `pairs`, `p` (of its test) and `p_holm` (over the classes of this Variant). Interval and p are NaN with fewer than
-    two pairs, or where all pairs differ by the same amount; differences that are all zero have p = 1.
+    Columns: `variant`, `class` (the label), `class_name` (the label again where it has none), `n_images`,
+    `baseline` and `accuracy` (%, means over the seeds on both sides), `difference`, `low`, `high` (of the interval
+    over seeds, at 1 - `analysis.alpha`, not adjusted), `pairs`, `p` (of its test) and `p_holm` (over the
+    classes of this Variant). Interval and p are NaN with fewer than two pairs, or where all pairs differ by the same
+    amount; differences that are all zero have p = 1.
     """
     labels_K, first_K, n_K = np.unique(np.sort(examples.label), return_index=True, return_counts=True)
     by_label_N = np.argsort(examples.label, kind="stable")
@@ -55,38 +57,30 @@ def class_differences(study: Study, examples: Examples) -> pd.DataFrame:
         return 100 * counts / n_K
 
     base, own = study.baseline.name, examples.seeds
+    names = [examples.class_name(int(label)) for label in labels_K]
     frames = [pd.DataFrame(columns=list(COLUMNS))]
     for name in (v.name for v in study.variants if v.name != base and v.name in own):
         seeds = [seed for seed in own[name] if seed in own[base]]
         if seeds:
             of_base, of_own = (accuracy(side, [own[side].index(seed) for seed in seeds]) for side in (base, name))
-            head = {"variant": name, "class": labels_K, "n_images": n_K}
-            frames.append(pd.DataFrame(head | _paired(of_base, of_own, study.analysis.alpha), columns=list(COLUMNS)))
+            head = {"variant": name, "class": labels_K, "class_name": names, "n_images": n_K}
+            frames.append(pd.DataFrame(head | _paired(of_base, of_own, judge_of(study)), columns=list(COLUMNS)))
     return pd.concat(frames[1:] or frames, ignore_index=True)
 
 
-def _paired(baseline_SK: NDArray[np.float64], accuracy_SK: NDArray[np.float64], alpha: float) -> dict[str, Any]:
+def _paired(baseline_SK: NDArray[np.float64], accuracy_SK: NDArray[np.float64], judge: Judge) -> dict[str, Any]:
     """The columns from `baseline` on, one value for each class."""
-    difference_SK = accuracy_SK - baseline_SK
-    pairs = len(difference_SK)
-    mean_K = difference_SK.mean(axis=0)
-    equal_K = np.ptp(difference_SK, axis=0) <= EQUAL * 100
-    mean_K[equal_K & (np.abs(mean_K) <= EQUAL * 100)] = 0.0
-    std_K = difference_SK.std(axis=0, ddof=1) if pairs > 1 else np.full_like(mean_K, np.nan)
-    n_K = np.full(mean_K.shape, pairs)
-    half_K = np.where(equal_K, np.nan, half_width(std_K, n_K, 1 - alpha))
-    p_K = np.where(equal_K, np.nan, p_value(mean_K, std_K, n_K))
-    if pairs > 1:
-        p_K = np.where(equal_K & (mean_K == 0), 1.0, p_K)
+    pairs = Pairs.of_contrasts(accuracy_SK - baseline_SK, 100.0)
+    tests = judge(pairs)
     return {
         "baseline": baseline_SK.mean(axis=0),
         "accuracy": accuracy_SK.mean(axis=0),
-        "difference": mean_K,
-        "low": mean_K - half_K,
-        "high": mean_K + half_K,
-        "pairs": pairs,
-        "p": p_K,
-        "p_holm": holm(p_K),
+        "difference": np.where(pairs.zero, 0.0, pairs.mean),
+        "low": tests.low,
+        "high": tests.high,
+        "pairs": pairs.n,
+        "p": tests.p,
+        "p_holm": holm(tests.p),
     }
 
 
@@ -104,7 +98,7 @@ def class_table(comparison: Comparison) -> NamedTable | None:
     text = pd.DataFrame(
         {
             "Variant": shown["variant"],
-            "Class": shown["class"].map(str),
+            "Class": shown["class_name"],
             "Images": shown["n_images"].map(str),
             "Baseline": [numbers.number(value, 1) for value in shown["baseline"]],
             "Accuracy": [numbers.number(value, 1) for value in shown["accuracy"]],
@@ -133,14 +127,13 @@ def most_different(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _caption(study: Study, found: pd.DataFrame, shown: pd.DataFrame) -> str:
-    level = methods.level(study)
     parts = [
         f"Share of a class's {'validation' if _on_val(study) else 'test'} images that are predicted right, in percent: "
         "means over the seeds with outcomes by image on both sides.",
-        f"Difference: Variant − baseline, paired by seed, with its {level} t interval over seeds, on these images; not "
-        "adjusted.",
-        "p: of the paired t test, adjusted by Holm's method over the classes of one Variant. Where all seeds differ by "
-        "the same amount there is neither.",
+        f"Difference: Variant − baseline, paired by seed, with its {methods.interval(study)} over seeds, on these "
+        "images; not adjusted.",
+        f"p: {methods.paired_test(study)}, adjusted by Holm's method over the classes of one Variant. Where all seeds "
+        "differ by the same amount there is neither.",
     ]
     if len(shown) < len(found):
         many = found["variant"].nunique() > _VARIANTS

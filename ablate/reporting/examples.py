@@ -54,6 +54,12 @@ class Examples:
     """Percent, say, for an outcome of 0 or 1."""
     notes: tuple[str, ...] = ()
     """Sentences on what is left out, and why."""
+    class_names: tuple[str, ...] = ()
+    """Of all labels in their order; empty where classes are known by their numbers alone."""
+
+    def class_name(self, label: int) -> str:
+        """What a class is called; its number where it has no name."""
+        return self.class_names[label] if 0 <= label < len(self.class_names) else str(label)
 
 
 def examples_of(study: Study, trials: pd.DataFrame, kept: Kept) -> Examples | None:
@@ -95,7 +101,8 @@ def examples_of(study: Study, trials: pd.DataFrame, kept: Kept) -> Examples | No
     correct, prediction = stacked(CORRECT), stacked(PREDICTION)
     outcome = {} if scale is None else correct if measure == CORRECT else stacked(measure)
     seeds = {name: tuple(trial.seed for trial, _ in own) for name, own in rows.items()}
-    return Examples(reader.index, reader.label, correct, prediction, seeds, outcome, scale or 1.0, tuple(notes))
+    names = tuple(kept.class_names(study.baseline.recipe) or ())
+    return Examples(reader.index, reader.label, correct, prediction, seeds, outcome, scale or 1.0, tuple(notes), names)
 
 
 def image_intervals(study: Study, examples: Examples) -> pd.DataFrame:
@@ -107,12 +114,16 @@ def image_intervals(study: Study, examples: Examples) -> pd.DataFrame:
     others = pd.Index([v.name for v in study.variants if v.name != study.baseline.name], name="variant")
     if not examples.outcome:
         return pd.DataFrame(np.nan, index=others, columns=[*INTERVALS, "pairs"])
-    keys = [(name, seed) for name in examples.outcome for seed in examples.seeds[name]]
-    index = pd.MultiIndex.from_tuples(keys, names=["variant", "seed"])
-    wide = pd.DataFrame(np.concatenate(list(examples.outcome.values())), index)
-    found = SeedsAndImages(study.baseline.name, 1 - study.analysis.alpha)(wide)[[*INTERVALS, "pairs"]]
+    found = SeedsAndImages(study.baseline.name, 1 - study.analysis.alpha)(outcomes(examples))[[*INTERVALS, "pairs"]]
     found[list(INTERVALS[:-1])] *= examples.scale
     return found.reindex(others)
+
+
+def outcomes(examples: Examples) -> pd.DataFrame:
+    """`Examples.outcome`, of which there must be one, as `SeedsAndImages` wants it: a row per `variant` and `seed`."""
+    keys = [(name, seed) for name in examples.outcome for seed in examples.seeds[name]]
+    index = pd.MultiIndex.from_tuples(keys, names=["variant", "seed"])
+    return pd.DataFrame(np.concatenate(list(examples.outcome.values())), index)
 
 
 _Arrays = Mapping[str, NDArray[Any]]

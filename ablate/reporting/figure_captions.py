@@ -39,8 +39,8 @@ def figure_captions(comparison: Comparison) -> dict[str, str]:
             "alone where Variants are many); in the panel of time a level line is ± one standard deviation over seeds. "
             "Filled points on the line are the front: no other Variant costs as little and is as good, by the means "
             "alone, so luck moves it. Diamonds are controls at equal parameters, dotted lines lead to their Variants. "
-            "Arrows at an edge are Variants beyond the axis, with their means. Names are left out where they would "
-            "collide."
+            "Arrows at an edge are Variants beyond the axis, with their means. A number stands for a name on the front "
+            "that found no room, and the legend has the key; other names are left out where they would collide."
         ),
         **design_figure_captions(comparison),
     }

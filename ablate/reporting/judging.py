@@ -25,10 +25,11 @@ from ablate.reporting.statistics.equivalence import p_within, p_within_interval
 from ablate.reporting.statistics.looks import Looks
 from ablate.reporting.statistics.paired import reasons, tabulate
 from ablate.reporting.statistics.pairs import Floats, largest
-from ablate.reporting.statistics.power import fewest_pairs
 from ablate.reporting.statistics.sensitivity import FailedSeeds
 from ablate.reporting.statistics.sequential import SequentialTests
+from ablate.reporting.statistics.sequential_images import SequentialSeedsAndImages
 from ablate.reporting.statistics.verdicts import HELPS, HURTS, SAME, UNSURE, verdicts
+from ablate.reporting.still_needed import NEEDED, still_needed
 from ablate.study.study import Study
 
 #: What `differences` adds to the columns of `PairedDifference`; NaN or empty where nothing can be said.
@@ -46,7 +47,7 @@ NUMBERS = (
     "effect_size_low",
     "effect_size_high",
     "superiority",  # share of pairs of seeds in which the Variant is better, ties half
-    "seeds_needed",  # further seeds that would probably settle an open verdict
+    *NEEDED,  # further seeds, images, and a maximum of seeds, that would probably settle an open verdict
 )
 TEXTS = ("sensitivity",)  # what the verdict would be if failed seeds had been as bad, or as good, as any seen
 IMAGES = ("images_low", "images_high", "both_low", "both_high", "both_p")
@@ -69,11 +70,15 @@ def differences(study: Study, trials: pd.DataFrame, examples: Examples | None = 
     _describe(study, pairs, table)
     with_images = _fill_in_images(study, examples, pairs, table)
     over_images = is_over_images(study, examples)
-    p, table["p_same"] = _over_images(study, pairs, table) if over_images else _over_seeds(study, tests)
+    growing = _fill_in_looks(study, examples, pairs, table)
+    sign = growing.sign if over_images and growing is not None else tests.sign
+    p, table["p_same"] = _over_images(study, pairs, table, growing) if over_images else _over_seeds(study, tests)
     table["p_holm"], table["p_same_holm"] = holm(p), holm(table["p_same"])
-    table["verdict"] = _verdicts(study, tests.sign, p, table["p_same"].to_numpy(float))
-    table["seeds_needed"] = np.nan if over_images else _seeds_needed(study, pairs, table["verdict"])
-    table["reason"] = _reasons(study, table, over_images, with_images, tests.sign)
+    table["verdict"] = _verdicts(study, sign, p, table["p_same"].to_numpy(float))
+    open_ = (table["verdict"] == UNSURE).to_numpy() & (~over_images | (with_images == pairs.n))
+    for name, values in still_needed(study, pairs, open_, examples if over_images else None).items():
+        table[name] = values
+    table["reason"] = _reasons(study, table, over_images, with_images, sign)
     table["sensitivity"] = _sensitivity(study, trials, pairs, over_images)
     return table
 
@@ -163,12 +168,31 @@ def _fill_in_images(
     return rest
 
 
-def _over_images(study: Study, pairs: Pairs, table: pd.DataFrame) -> tuple[Floats, Floats]:
-    """The same for other seeds on other images."""
+def _fill_in_looks(
+    study: Study, examples: Examples | None, pairs: Pairs, table: pd.DataFrame
+) -> SequentialSeedsAndImages | None:
+    """Where results decide the number of seeds, the interval and p over both are those of the repeated looks."""
+    if study.sequential is None or examples is None or not examples.outcome:
+        return None
+    looks = Looks(study.sequential.least, study.sequential.most)
+    names, unit = [str(name) for name in pairs.names], examples.scale
+    data, alpha = by_image.outcomes(examples), study.analysis.alpha
+    found = SequentialSeedsAndImages.of(data, study.baseline.name, names, looks, alpha, unit)
+    for name, values in (("both_low", found.low), ("both_high", found.high), ("both_p", found.p)):
+        table[name] = np.where(found.n == pairs.n, values, np.nan)
+    return found
+
+
+def _over_images(
+    study: Study, pairs: Pairs, table: pd.DataFrame, growing: SequentialSeedsAndImages | None
+) -> tuple[Floats, Floats]:
+    """The same as `_over_seeds` for other seeds on other images."""
     analysis = study.analysis
     low, high, p = (table[name].to_numpy(float) for name in ("both_low", "both_high", "both_p"))
     p_same = np.full(len(p), np.nan)
-    if analysis.margin is not None:
+    if analysis.margin is not None and growing is not None:
+        p_same = np.where(growing.n == pairs.n, p_within(growing, analysis.margin), np.nan)
+    elif analysis.margin is not None:
         p_same = p_within_interval(pairs.mean, low, high, pairs.n, analysis.margin, 1 - analysis.alpha)
     return p, p_same
 
@@ -177,22 +201,6 @@ def _verdicts(study: Study, sign: Floats, p: Floats, p_same: Floats) -> list[str
     analysis = study.analysis
     same = None if analysis.margin is None else holm(p_same)
     return verdicts(sign, holm(p), same, study.metric.direction, analysis.alpha)
-
-
-def _seeds_needed(study: Study, pairs: Pairs, verdict: pd.Series) -> Floats:
-    """How many more seeds would settle an open verdict with a chance of 80 %, if estimate and spread stay as they are.
-
-    By the test for a fixed number of seeds at Holm's first step. Two or three seeds know little of their spread, so
-    this is an order of magnitude; NaN where there is no spread, or where it would be more than a thousand.
-    """
-    needed = np.full(len(pairs.n), np.nan)
-    open_ = (verdict == UNSURE).to_numpy() & (pairs.n > 1) & ~pairs.equal
-    if open_.any():
-        analysis = study.analysis
-        n = pairs.n[open_]
-        level = analysis.alpha / len(pairs.n)
-        needed[open_] = fewest_pairs(pairs.mean[open_], pairs.std[open_], level, analysis.margin, above=n) - n
-    return needed
 
 
 def _reasons(

@@ -1,7 +1,8 @@
 """Tables for a paper: narrow enough for its page, a short caption above and the notes below.
 
 They leave out what a page has no room for (Changes, Time) and write the Verdict as a mark at its p value; the
-report has the rest. `table*` is `table` on a page of one column, so that one file serves both.
+report has the rest. `table*` is `table` on a page of one column, so that one file serves both; for the same reason
+a table that is too long for a page is several of them, and no `longtable`.
 """
 
 from __future__ import annotations
@@ -17,18 +18,24 @@ from ablate.reporting.comparison import Comparison
 from ablate.reporting.named_table import NamedTable
 from ablate.reporting.statistics import HELPS, HURTS, SAME
 from ablate.reporting.tables import comparison_table, left_columns
-from ablate.reporting.tex_columns import COLUMN, GAP, PAGE, TexColumn, points, tex_columns, title_lines
+from ablate.reporting.tex_columns import (
+    COLUMN,
+    GAP,
+    PAGE,
+    UNBROKEN,
+    TexColumn,
+    natural_widths,
+    pieces,
+    tex_columns,
+    title_lines,
+)
+from ablate.reporting.tex_parts import MOST_WAITING, parts_of
 
-#: Rows that a page has room for; a longer table breaks over pages, which LaTeX does on pages of one column only.
-MOST_ROWS = 45
 #: Behind the p value of a Variant with a verdict.
 MARKS = {HELPS: "*", HURTS: "*", SAME: "$^{=}$"}
-#: Letters in a row that may stand in a narrow column.
-_UNBROKEN = 12
 #: The last letter that LaTeX knows by itself, and what stands for one that it does not know.
 _LATIN, _UNKNOWN = 0x17F, "{\\fboxsep1pt\\fbox{?}}"
 _HEAD = "% needs \\usepackage{array,booktabs}\n"
-_LONG_HEAD = "% needs \\usepackage{array,booktabs,longtable} and a page of one column\n"
 
 
 def comparison_tex(comparison: Comparison) -> str:
@@ -63,59 +70,57 @@ def named_tex(table: NamedTable, of: str) -> str:
 def to_latex(
     table: pd.DataFrame, caption: str, notes: str, label: str, marks: Sequence[str] = (), *, narrow: bool = False
 ) -> str:
-    """A floating table in the style of booktabs, every text escaped; one that breaks over pages where it is long.
+    """A floating table in the style of booktabs, every text escaped; several with one number if a page is too short.
 
     `label` is used as it is and must be plain letters, digits, `:` and `-`. `marks` are put behind the rows'
     `p (Holm)`, or behind the last column. `narrow` is for one column of a page of two.
     """
     titles = [str(title) for title in table.columns]
-    columns = tex_columns(table, left_columns(table), COLUMN if narrow else PAGE)
+    width = COLUMN if narrow else PAGE
+    columns = tex_columns(table, left_columns(table), width)
     rows = _rows(table, columns, marks)
     head = " & ".join(_title(title, column) for title, column in zip(titles, columns, strict=True)) + r" \\"
     spec = f"@{{}}{''.join(column.spec for column in columns)}@{{}}"
-    words = f"\\caption{{{escaping.latex(caption)}}}\\label{{{label}}}"
     below = f"\\parbox{{\\linewidth}}{{\\scriptsize {_words(notes)}\\par}}" if notes else ""
-    settings = _settings("".join([words, head, *rows, below]))
-    if len(rows) > MOST_ROWS:
-        return _long(settings, spec, words, head, rows, below)
-    environment = "table" if narrow else "table*"
-    lines = [
+    settings = _settings("".join([caption, head, *rows, below]))
+    parts = parts_of(table, columns, width, caption, notes)
+    lines = []
+    for number, part in enumerate(parts, 1):
+        body = ["\\toprule", head, "\\midrule", *rows[part], "\\bottomrule"]
+        words = [*settings, *_words_above(caption, label, number, len(parts))]
+        lines += _float("table" if narrow else "table*", words, spec, body, below if number == len(parts) else "")
+        if number % MOST_WAITING == 0 and number < len(parts):
+            lines.append("\\clearpage")
+    return "\n".join(lines) + "\n"
+
+
+def _float(environment: str, words: Sequence[str], spec: str, body: Sequence[str], below: str) -> list[str]:
+    return [
         f"\\begin{{{environment}}}",
         "\\centering",
-        *settings,
-        words,
+        *words,
         "\\smallskip",
         f"\\begin{{tabular}}{{{spec}}}",
-        "\\toprule",
-        head,
-        "\\midrule",
-        *rows,
-        "\\bottomrule",
+        *body,
         "\\end{tabular}",
         *(["\\par\\medskip", below] if below else []),
         f"\\end{{{environment}}}",
     ]
-    return "\n".join(lines) + "\n"
 
 
-def _long(settings: Sequence[str], spec: str, words: str, head: str, rows: Sequence[str], below: str) -> str:
-    lines = [
-        "{",
-        *settings,
-        f"\\begin{{longtable}}{{{spec}}}",
-        words + r"\\",
-        "\\toprule",
-        head,
-        "\\midrule",
-        "\\endhead",
-        "\\bottomrule",
-        "\\endfoot",
-        *rows,
-        "\\end{longtable}",
-        *([f"\\noindent{below}\\par"] if below else []),
-        "}",
+def _words_above(caption: str, label: str, number: int, parts: int) -> list[str]:
+    """The caption of a part. Those after the first have the first one's number, and no entry in the list of tables."""
+    if parts > 1:
+        caption = f"{caption} ({'Part' if caption.endswith('.') else 'part'} {number} of {parts}.)"
+    words = f"\\caption{{{escaping.latex(caption)}}}"
+    if number == 1:
+        return [f"{words}\\label{{{label}}}"]
+    # \theHtable is what hyperref calls the place: two of one name would be a warning.
+    return [
+        "\\addtocounter{table}{-1}",
+        f"\\def\\theHtable{{\\thetable.{number}}}\\def\\addcontentsline#1#2#3{{}}",
+        words,
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _rows(table: pd.DataFrame, columns: Sequence[TexColumn], marks: Sequence[str]) -> list[str]:
@@ -143,7 +148,7 @@ def _with_costs(comparison: Comparison, table: pd.DataFrame) -> pd.DataFrame:
     """With parameters and FLOPs, as far as there is room beside a Variant's name of a fifth of the line."""
     for title in ("Parameters", "FLOPs"):
         wider = pd.concat([table, _of_interest(comparison, [title])], axis=1)
-        numbers = [max(map(points, map(str, wider.iloc[:, i]))) for i in range(1, wider.shape[1])]
+        numbers = natural_widths(wider)[1:]
         if sum(numbers) + GAP * len(numbers) <= 0.8 * PAGE:
             table = wider
     return table
@@ -167,21 +172,18 @@ def _title(title: str, column: TexColumn) -> str:
 
 def _breakable(text: str) -> str:
     """`text` escaped, with leave to break the line after the signs that join the parts of a name, and in long parts."""
-    joined = re.split(r"(?<=[^\w.\s])(?=\S)|(?<=\.)(?=[^\W\d])|(?<=_)(?=\S)", escaping.one_line(text))
-    parts = [part[i : i + _UNBROKEN] for part in joined for i in range(0, len(part), _UNBROKEN)]
-    return r"\allowbreak{}".join(map(escaping.latex, parts))
+    return r"\allowbreak{}".join(map(escaping.latex, pieces(text)))
 
 
 def _words(text: str) -> str:
     """A paragraph, in which only what is too long for a word may break."""
     words = escaping.one_line(text).split(" ")
-    return " ".join(_breakable(word) if len(word) > 2 * _UNBROKEN else escaping.latex(word) for word in words)
+    return " ".join(_breakable(word) if len(word) > 2 * UNBROKEN else escaping.latex(word) for word in words)
 
 
 def _with_head(text: str) -> str:
     """With what the file needs: packages, and a sign for each letter that pdfTeX may have no font for."""
-    head = _LONG_HEAD if "{longtable}" in text else _HEAD
-    return head + "".join(map(_stand_in, sorted({c for c in text if ord(c) > _LATIN}))) + text
+    return _HEAD + "".join(map(_stand_in, sorted({c for c in text if ord(c) > _LATIN}))) + text
 
 
 def _stand_in(character: str) -> str:

@@ -8,6 +8,7 @@ from ablate.reporting.comparison import Comparison
 from ablate.reporting.judging import is_over_images
 from ablate.reporting.statistics import HELPS, HURTS, SAME, UNSURE, first_step
 from ablate.reporting.statistics.verdicts import verdict_text
+from ablate.reporting.still_needed import NEEDED
 from ablate.study.study import Study
 
 #: Headings of the intervals that speak of images.
@@ -99,11 +100,8 @@ def how_tested(comparison: Comparison, marked: bool, brief: bool = False) -> lis
             "which the study names (TOST), adjusted in the same way; said also of a difference beyond chance that is "
             "shown to be smaller."
         )
-    if not marked and comparison.summary["seeds_needed"].notna().any():
-        found.append(
-            f"{UNSURE}: in brackets how many seeds more would settle it with a chance of 80 % if estimate and spread "
-            "stay as they are, an order of magnitude."
-        )
+    if not marked:
+        found += _needed(comparison)
     if analysis.over == "seeds_and_images" and not _over_images(comparison):
         found.append(
             "The study asks for verdicts over other images, too; no outcomes by image that tell its metric are here, "
@@ -121,13 +119,39 @@ def how_tested(comparison: Comparison, marked: bool, brief: bool = False) -> lis
     return found + _stopping(comparison)
 
 
+def _needed(comparison: Comparison) -> list[str]:
+    """What the numbers in brackets behind an open verdict are."""
+    summary = comparison.summary
+    seeds, images, most = (bool(summary[name].notna().any()) for name in NEEDED)
+    if not seeds and not images:
+        return []
+    by = "the test of this study" if comparison.study.sequential is None else "the looks of this study with each seed"
+    found = [
+        f"{UNSURE}: in brackets what would settle it with a chance of 80 % by {by} if estimate and spread stay as they "
+        "are, an order of magnitude."
+    ]
+    if images:
+        found.append(
+            "Images are told where no number of seeds on these images would do: so many in all, for the same "
+            "trainings, or, beside a number of seeds, together with them."
+        )
+    if most:
+        found.append(
+            "max: the number of seeds that the study would have to allow. The tests would then be those of a study "
+            "that had allowed so many from the beginning; a maximum that is raised because verdicts are open has been "
+            "chosen by the results, and makes wrong verdicts somewhat likelier."
+        )
+    return found
+
+
 def _over_images(comparison: Comparison) -> bool:
     return is_over_images(comparison.study, comparison.examples)
 
 
 def _test(comparison: Comparison) -> str:
     if _over_images(comparison):
-        return "two-sided, of no difference for other seeds on other images"
+        looks = "" if comparison.study.sequential is None else ", of all looks at the growing results"
+        return f"two-sided, of no difference for other seeds on other images{looks}"
     return f"two-sided {paired_test(comparison.study)}"
 
 

@@ -14,6 +14,7 @@ from ablate.reporting.comparison import Comparison, published_columns
 from ablate.reporting.precision import difference_decimals, effect_decimals, mean_decimals
 from ablate.reporting.statistics import UNSURE
 from ablate.reporting.statistics.verdicts import verdict_text
+from ablate.reporting.still_needed import NEEDED, in_words
 from ablate.study.study import PublishedColumn
 
 #: Columns whose text stands to the left; the others are numbers.
@@ -61,13 +62,14 @@ def comparison_table(comparison: Comparison) -> pd.DataFrame:
 
 
 def verdicts(comparison: Comparison) -> list[str]:
-    """Each Variant's verdict in words; of an open one, how many further seeds would probably settle it."""
+    """Each Variant's verdict in words; of an open one, what would probably settle it."""
     analysis, unit = comparison.study.analysis, comparison.study.metric.unit
     cells = []
-    for verdict, needed in zip(comparison.summary["verdict"], comparison.summary["seeds_needed"], strict=True):
+    needed = zip(*(comparison.summary[name] for name in NEEDED), strict=True)
+    for verdict, numbers_needed in zip(comparison.summary["verdict"], needed, strict=True):
         text = verdict_text(str(verdict), analysis.margin, unit) or numbers.NOTHING
-        if verdict == UNSURE and math.isfinite(needed):
-            text += f" ({needed:.0f} more {'seed' if needed == 1 else 'seeds'})"
+        if verdict == UNSURE and (told := in_words(*numbers_needed)):
+            text += f" ({told})"
         cells.append(text)
     return cells
 

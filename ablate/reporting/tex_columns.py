@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import unicodedata
 from collections.abc import Sequence
@@ -15,8 +16,12 @@ from ablate.reporting import escaping
 PAGE, COLUMN = 345.0, 229.0
 #: Points between two columns: twice the \tabcolsep that tables are set with.
 GAP = 5.0
+#: Letters in a row that may stand in a narrow column.
+UNBROKEN = 12
 #: Characters of a line of a heading.
 _TITLE = 12
+#: Points of an em, by which all lines of a cell but the first are indented.
+_INDENT = 8.5
 #: Points that a column of text is left with at least.
 _LEAST = 46.0
 #: Widths of Computer Modern at 8 points (\footnotesize in a document of 10), from its metrics, cmr8.tfm.
@@ -67,10 +72,7 @@ class TexColumn:
 
 def tex_columns(table: pd.DataFrame, left: Sequence[bool], width: float = PAGE) -> list[TexColumn]:
     """The columns of a table of texts, of which those to the `left` wrap if a line of `width` points is too short."""
-    natural = [
-        max([points(line) for line in title_lines(str(title))] + [points(str(cell)) for cell in table.iloc[:, i]])
-        for i, title in enumerate(table.columns)
-    ]
+    natural = natural_widths(table)
     room = width - GAP * (len(natural) - 1)
     if sum(natural) <= room:
         return [TexColumn(side, None) for side in left]
@@ -79,6 +81,14 @@ def tex_columns(table: pd.DataFrame, left: Sequence[bool], width: float = PAGE) 
     return [
         TexColumn(side, share / width if side and share < size else None)
         for size, side, share in zip(natural, left, shares, strict=True)
+    ]
+
+
+def natural_widths(table: pd.DataFrame) -> list[float]:
+    """Points that each column of a table of texts takes without wrapping, its heading in short lines."""
+    return [
+        max([points(line) for line in title_lines(str(title))] + [points(str(cell)) for cell in table.iloc[:, i]])
+        for i, title in enumerate(table.columns)
     ]
 
 
@@ -96,3 +106,20 @@ def _divided(wanted: Sequence[float], room: float) -> list[float]:
 def title_lines(title: str) -> list[str]:
     """A heading over as many short lines as its words need."""
     return textwrap.wrap(escaping.one_line(title), _TITLE, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def pieces(text: str) -> list[str]:
+    """What a wrapped line may be broken between: after the signs that join the parts of a name, and in long parts."""
+    joined = re.split(r"(?<=[^\w.\s])(?=\S)|(?<=\.)(?=[^\W\d])|(?<=_)(?=\S)", escaping.one_line(text))
+    return [part[i : i + UNBROKEN] for part in joined for i in range(0, len(part), UNBROKEN)]
+
+
+def lines_of(text: str, width: float) -> int:
+    """Lines that `text` takes in a column of `width` points that wraps, the second one indented by an em."""
+    lines, used = 1, 0.0
+    for piece in (word for part in pieces(text) for word in re.findall(r"\S+\s*|\s+", part)):
+        size = points(piece)
+        if used and used + points(piece.rstrip()) > width:
+            lines, used = lines + 1, _INDENT
+        used += size
+    return lines

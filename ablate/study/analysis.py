@@ -46,17 +46,10 @@ def resolve_seeds(scope: Scope, count: int | None) -> tuple[int, ...]:
 
 
 def resolve_sequential(scope: Scope, count: int | None) -> Sequential | None:
-    """How seeds are added by results; `--seeds` (``count``) fixes their number.
-
-    Raises `StudyError` where verdicts are to speak of other images as well: what images say has no test that could be
-    looked at again and again.
-    """
-    seeds, at = _seeds(scope)
+    """How seeds are added by results; `--seeds` (``count``) fixes their number."""
+    seeds, _ = _seeds(scope)
     if not isinstance(seeds, SequentialSeeds) or count is not None:
         return None
-    if (scope.profile.analysis or scope.spec.analysis).over != "seeds":
-        message = "seeds that are added by results are judged over seeds alone: analysis.over must be 'seeds'"
-        raise scope.document.error(f"{message}, or the number of seeds fixed", at)
     return Sequential(seeds.min, seeds.max)
 
 

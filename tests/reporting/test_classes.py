@@ -117,3 +117,18 @@ def test_the_table_is_text_beside_its_numbers(fake: SimpleNamespace) -> None:
     assert table.text.map(lambda cell: isinstance(cell, str)).all(axis=None)
     assert (len(table.text), len(table.numbers)) == (9, 42)
     assert "9 of 42 rows" in table.caption
+
+
+def test_classes_are_called_by_name(fake: SimpleNamespace) -> None:
+    """A class with a name is shown by it, one without by its number; the numbers keep the label beside it."""
+    names = ("baseline", "a")
+    study = fake.study(names)
+    compared = comparison(study, fake.records(study, {name: [90.0, 91.0, 92.5] for name in names}))
+    called = replace(outcomes(names), class_names=("ant", "bee", "cat", "<dog>"))
+    table = class_table(replace(compared, examples=called))
+    assert table is not None
+    assert table.text["Class"].tolist() == ["ant", "bee", "cat", "<dog>"]
+    assert table.numbers["class"].tolist() == [0, 1, 2, 3]
+    assert table.numbers["class_name"].tolist() == ["ant", "bee", "cat", "<dog>"]
+    unnamed = class_differences(study, outcomes(names))
+    assert unnamed["class_name"].tolist() == ["0", "1", "2", "3"]

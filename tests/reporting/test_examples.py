@@ -89,6 +89,25 @@ def test_outcomes_are_those_of_the_files(files: Files, right: Any, fake: SimpleN
     assert found.outcome == found.correct
 
 
+def test_classes_have_the_names_that_are_known_here(files: Files, right: Any, fake: SimpleNamespace) -> None:
+    """Those of the baseline's data by label, a number where there are none."""
+    study = fake.study(seeds=(0,))
+    trials = trial_frame(study, fake.records(study, written(study, files, right)))
+    asked: list[Any] = []
+
+    def names(recipe: Any) -> list[str]:
+        asked.append(recipe)
+        return [f"thing {i}" for i in range(10)]
+
+    found = examples_of(study, trials, replace(files.kept(), class_names=names))
+    unnamed = examples_of(study, trials, files.kept())
+    assert found is not None
+    assert unnamed is not None
+    assert [found.class_name(label) for label in (0, 9, 10)] == ["thing 0", "thing 9", "10"]
+    assert unnamed.class_name(3) == "3"
+    assert asked == [study.baseline.recipe]
+
+
 def test_what_the_trainer_writes_is_read(files: Files, fake: SimpleNamespace) -> None:
     """The file that the built-in trainer leaves is one of these, with its loss where that is the metric."""
     study = fake.study(("baseline",), (0,), metric=Metric("loss", "minimize"))

@@ -145,6 +145,7 @@ def over_images(
 ) -> pd.DataFrame:
     found = found.fillna({"pairs": len(data["baseline"])})
     monkeypatch.setattr(judging.by_image, "image_intervals", lambda study, examples: found)
+    monkeypatch.setattr(judging, "still_needed", lambda *_: {})
     study = fake.study(tuple(data), tuple(range(len(data["baseline"]))), analysis=analysis, **fields)
     trials = trial_frame(study, fake.records(study, data))
     return judging.differences(study, trials, SimpleNamespace(outcome=data))  # type: ignore[arg-type]

@@ -15,16 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablate.reporting import latex
-from ablate.reporting.comparison import comparison
+from ablate.reporting.comparison import Comparison, comparison
+from ablate.reporting.kept import Kept, ModelCost
 from ablate.reporting.named_table import NamedTable
 from ablate.reporting.report import Report
 from ablate.reporting.statistics import SAME
 from ablate.reporting.tables import left_columns
-from ablate.reporting.tex_columns import COLUMN, GAP, PAGE, points, tex_columns
+from ablate.reporting.tex_columns import COLUMN, GAP, PAGE, natural_widths, points, tex_columns
+from ablate.reporting.tex_parts import cuts
 from ablate.study.study import Analysis
 
 #: What the tables' first line asks for.
-PACKAGES = ("array", "booktabs", "longtable")
+PACKAGES = ("array", "booktabs")
 #: Points that a line may stick out: less than a letter.
 STICKING_OUT = 5.0
 
@@ -35,7 +37,7 @@ def has_tex() -> bool:
     return all(not subprocess.run(["kpsewhich", f"{p}.sty"], capture_output=True).returncode for p in PACKAGES)
 
 
-needs_tex = pytest.mark.skipif(not has_tex(), reason="no pdflatex with array, booktabs and longtable")
+needs_tex = pytest.mark.skipif(not has_tex(), reason="no pdflatex with array and booktabs")
 
 
 def typeset(texts: dict[str, str], folder: Path, columns: str) -> str:
@@ -77,17 +79,73 @@ def test_tables_are_set_without_sticking_out(
     assert complaints(typeset(texts, tmp_path, columns)) == []
 
 
-@needs_tex
-def test_a_long_table_breaks_over_pages(tmp_path: Path, fake: SimpleNamespace) -> None:
-    """200 Variants with long names fill several pages of one column, each with the head of the table."""
-    names = ("baseline", *(f"learning-rate={i}+position=sincos2d+pooling=cls" for i in range(200)))
+def long_study(fake: SimpleNamespace, variants: int) -> Comparison:
+    """Variants with long names, two seeds each."""
+    names = ("baseline", *(f"learning-rate={i}+position=sincos2d+pooling=cls" for i in range(variants)))
     study = fake.study(names, (0, 1))
-    records = fake.records(study, {name: [90.0 + i % 7, 91.5 + i % 5] for i, name in enumerate(names)})
-    log = typeset({"long": latex.comparison_tex(comparison(study, records))}, tmp_path, "onecolumn")
-    assert complaints(log) == []
+    values = {name: [90.0 + i % 7, 91.5 + i % 5] for i, name in enumerate(names)}
+    return comparison(study, fake.records(study, values))
+
+
+@needs_tex
+@pytest.mark.parametrize("layout", ["onecolumn", "twocolumn", "twocolumn,11pt"])
+def test_a_long_table_is_set_in_parts_that_fit(layout: str, tmp_path: Path, fake: SimpleNamespace) -> None:
+    """150 Variants fill several floats of the width of a page and of a column; none is higher than a page."""
+    compared = long_study(fake, 150)
+    log = typeset({"wide": latex.comparison_tex(compared), "narrow": latex.column_tex(compared)}, tmp_path, layout)
+    assert [line for line in complaints(log) if "11pt" not in layout or "too large" in line] == []
     pages = re.search(r"Output written on paper\.pdf \((\d+) pages", log)
     assert pages is not None
     assert int(pages.group(1)) >= 5
+
+
+@needs_tex
+def test_parts_share_a_number_and_one_entry(tmp_path: Path, fake: SimpleNamespace) -> None:
+    """The parts are Table 1, once in the list of tables, where the label points; the next table is Table 2."""
+    after = "\\begin{table}\\caption{After}\\label{tab:after}x\\end{table}"
+    typeset({"long": latex.comparison_tex(long_study(fake, 150)), "next": after}, tmp_path, "twocolumn")
+    labels = dict(re.findall(r"\\newlabel\{(.*?)\}\{\{(\d+)\}", (tmp_path / "paper.aux").read_text()))
+    assert labels == {"tab:simplevit-digits-comparison": "1", "tab:after": "2"}
+    entries = re.findall(r"contentsline \{table\}\{\\numberline \{(\d+)\}", (tmp_path / "paper.aux").read_text())
+    assert entries == ["1", "2"]
+
+
+@needs_tex
+@pytest.mark.parametrize("layout", ["onecolumn", "twocolumn"])
+def test_more_parts_than_latex_keeps_waiting(layout: str, tmp_path: Path, fake: SimpleNamespace) -> None:
+    """A table of 5,000 rows, which are more floats than LaTeX holds back, is set without a word between them."""
+    text = pd.DataFrame({"Variant": [f"v{i}" for i in range(5000)], "Difference": ["+0.41 [−0.05, +0.88]"] * 5000})
+    tex = latex.named_tex(NamedTable("any", "Any", text, text, "Notes."), "simplevit")
+    assert tex.count("\\begin{table*}") > 100
+    assert complaints(typeset({"long": tex}, tmp_path, layout)) == []
+
+
+def test_every_row_is_in_one_part(fake: SimpleNamespace) -> None:
+    """Each part has the head and says which it is, the rows are all there in their order, the notes below the last."""
+    tex = latex.comparison_tex(long_study(fake, 150))
+    parts = tex.split("\\end{table*}")[:-1]
+    assert len(parts) > 3
+    shown = [re.findall(r"\\caption\{.*\(Part (\d+) of (\d+)\.\)\}", part) for part in parts]
+    assert shown == [[(str(i + 1), str(len(parts)))] for i in range(len(parts))]
+    assert all("p (Holm)" in part.split("\\midrule")[0] for part in parts)
+    rows = [re.findall(r"^(?:learning-.*?rate=.*?(\d+)\+|baseline)", part, re.MULTILINE) for part in parts]
+    assert [int(row) for part in rows for row in part if row] == list(range(150))
+    assert [("\\scriptsize" in part) for part in parts] == [False] * (len(parts) - 1) + [True]
+
+
+@given(heights=st.lists(st.floats(9.5, 80), min_size=1, max_size=80), room=st.floats(150, 450), below=st.floats(0, 150))
+def test_cuts_are_few_and_even(heights: list[float], room: float, below: float) -> None:
+    """Every row is in one part, there are as few as filling page after page gives, and none is much above the mean."""
+    parts = cuts(heights, room, below)
+    assert [i for part in parts for i in range(len(heights))[part]] == list(range(len(heights)))
+    own = [*heights[:-1], heights[-1] + below]
+    needed, used = 1, 0.0
+    for i, height in enumerate(own):
+        needed, used = (needed + 1, height) if i and used + height > room else (needed, used + height)
+    assert len(parts) == needed
+    sizes = [sum(own[part]) for part in parts]
+    assert max(sizes) <= max(room, *own) + 1e-6
+    assert max(sizes) <= sum(own) / needed + max(own) + 3
 
 
 @needs_tex
@@ -168,3 +226,17 @@ def test_widths_are_those_of_the_font(tmp_path: Path) -> None:
     log = typeset({"widths": "\n".join(boxes)}, tmp_path, "onecolumn")
     measured = [float(width) for width in re.findall(r"WIDTH ([\d.]+)pt", log)]
     assert [points(line) for line in lines] == pytest.approx(measured, rel=0.08)
+
+
+def test_costs_leave_room_for_names(fake: SimpleNamespace) -> None:
+    """Parameters and FLOPs stand in the table where they and their headings leave the names a fifth of the line."""
+    study, records = fake.realistic()
+    compared = comparison(study, records, Kept(cost=lambda _: ModelCost(102_666.0, 1.29e6)))
+    table = latex._of_interest(compared, ("Variant", "n"))
+    added = []
+    for interval in range(5):
+        wider = latex._with_costs(compared, table)
+        added.append(wider.shape[1] - table.shape[1])
+        assert not added[-1] or sum(natural_widths(wider)[1:]) + GAP * (wider.shape[1] - 1) <= 0.8 * PAGE
+        table = table.assign(**{f"interval {interval}": "+0.41 [−0.05, +0.88]"})
+    assert (added[0], added[-1]) == (2, 0)

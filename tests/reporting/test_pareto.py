@@ -157,6 +157,41 @@ def test_names_do_not_collide(fake: SimpleNamespace, width: float, crowd: bool) 
     assert 1 <= len(shown) <= len(means)
 
 
+def crowded_front(fake: SimpleNamespace, variants: int) -> Comparison:
+    """Every second Variant is on the front, so near each other that their names do not fit."""
+    draws = np.random.default_rng(0)
+    means = {"baseline": 90.0} | {f"mixer=attention_{i}": 90 + 0.1 * i - 0.5 * (i % 2) for i in range(1, variants)}
+    flops = {name: 1e6 * (1 + 0.004 * i + 1e-4 * draws.random()) for i, name in enumerate(means)}
+    return make(fake, means, flops=flops)
+
+
+@pytest.mark.parametrize("width", [SINGLE, DOUBLE])
+def test_everybody_on_the_front_is_named(fake: SimpleNamespace, width: float) -> None:
+    """Beside its point, or by a number there to which the legend has the key; numbers run with the cost."""
+    compared = crowded_front(fake, 40)
+    points = cost_points(compared)
+    on = front(points["flops"].to_numpy(float), points["mean"].to_numpy(float), maximize=True) & ~points["baseline"]
+    wanted = set(points.loc[on, "short"])
+    assert len(wanted) > 15
+    figure = drawn(compared, width)
+    [legend] = figure.legends
+    key = dict(entry.split(": ") for text in legend.get_texts() if ": " in (entry := text.get_text()))
+    shown = set(names_in(figure))
+    assert {key.get(text, text) for text in shown} >= wanted
+    assert len(key) > 3
+    order = points.set_index("short")["flops"][[key[str(i + 1)] for i in range(len(key))]]
+    assert order.is_monotonic_increasing
+    assert all(
+        text.get_window_extent().x0 >= 0 and text.get_window_extent().x1 <= 72 * width for text in legend.get_texts()
+    )
+
+
+def test_a_front_with_room_needs_no_key(fake: SimpleNamespace) -> None:
+    """Where all names fit, the legend has the signs alone."""
+    [legend] = drawn(make(fake, MEANS)).legends
+    assert not [text for text in legend.get_texts() if ":" in text.get_text()]
+
+
 def test_a_name_without_room_is_left_out() -> None:
     """Of points on top of each other only so many are named as find room, and what was tried leaves nothing behind."""
     with paper_style():

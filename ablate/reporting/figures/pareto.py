@@ -26,6 +26,8 @@ from ablate.reporting.precision import mean_decimals
 _LOG = 8.0
 _LABELS = {"parameters": "trainable parameters", "flops": "FLOPs of one image's forward pass"}
 _UNITS = ((2 * 3600.0, 3600.0, "h"), (120.0, 60.0, "min"), (0.0, 1.0, "s"))
+#: Height of a line of the legend, inches, and the most characters of an entry of its key.
+_A_LINE, _KEY = 0.15, 24
 #: The most Variants whose names are all tried; of more, those on the front and the far ones.
 _ALL_NAMED = 16
 
@@ -36,8 +38,24 @@ def draw(comparison: Comparison, width: float = DOUBLE) -> Figure | None:
     columns = [name for name in ("parameters", "flops", "seconds") if differ(name, points)]
     if not columns:
         return None
+    numbered: dict[str, int] = {}
+    while True:  # until everybody on the front is named: a longer legend leaves less room for names
+        figure, unnamed = _drawn(comparison, points, columns, width, numbered)
+        if not unnamed:
+            return figure
+        known = points.set_index("variant")[columns[0]]
+        by_cost = sorted([*numbered, *unnamed], key=lambda name: float(known[name]))
+        numbered = {name: place for place, name in enumerate(by_cost, 1)}
+
+
+def _drawn(
+    comparison: Comparison, points: pd.DataFrame, columns: list[str], width: float, numbered: dict[str, int]
+) -> tuple[Figure, list[str]]:
+    """The figure, and the Variants of its fronts whose names found no room and that are not among those ``numbered``,
+    to which the legend has a key.
+    """
     wide = width >= DOUBLE
-    figure = new_figure(width, 2.9 if wide else 0.75 + 1.9 * len(columns))
+    figure = new_figure(width, (2.9 if wide else 0.75 + 1.9 * len(columns)) + _A_LINE * len(numbered) / _entries(wide))
     shape = (1, len(columns)) if wide else (len(columns), 1)
     grid = figure.subplots(*shape, sharey=True, squeeze=False).flat
     panels = [Panel.of(axes, name, points, comparison) for axes, name in zip(grid, columns, strict=True)]
@@ -45,12 +63,14 @@ def draw(comparison: Comparison, width: float = DOUBLE) -> Figure | None:
     for panel in panels:
         panel.axes.set_ylim(low, high)
         panel.draw(core, len(points) <= MOST_DRAWN + 1)
-    _words(figure, panels, comparison, wide)
+    _words(figure, panels, comparison, wide, numbered)
     lay_out(figure)
     decimals = mean_decimals(comparison)
-    for panel in panels:
-        panel.name(core, lambda value: number(value, 1 if decimals is None else decimals))
-    return figure
+
+    def write(value: float) -> str:
+        return number(value, 1 if decimals is None else decimals)
+
+    return figure, list(dict.fromkeys(name for panel in panels for name in panel.name(core, write, numbered)))
 
 
 @dataclass(frozen=True)
@@ -123,8 +143,11 @@ class Panel:
         points["y"] = points["mean"].clip(low, high)
         return points
 
-    def name(self, core: float, write: Callable[[float], str]) -> None:
-        """Put names beside the points, as many as find room: the front's and the baseline's first. After layout."""
+    def name(self, core: float, write: Callable[[float], str], numbered: dict[str, int]) -> list[str]:
+        """Put names beside the points, as many as find room: the front's and the baseline's first. After layout.
+
+        Who is on the front and finds no room gets its number, where it has one, else is returned.
+        """
         points = self._placed(core)
         labels = Labels(self.axes)
         labels.keep_free(points["cost"], points["y"])
@@ -141,10 +164,20 @@ class Panel:
         wanted = points.assign(rank=rank, size=-points["short"].str.len()).sort_values(["rank", "size"], kind="stable")
         if len(points) > _ALL_NAMED:
             wanted = wanted[wanted["rank"] < 3]
-        for row in wanted.to_dict("records"):
-            text = label(str(row["short"]), 22)
-            text = text if row["inside"] else f"{text}: {write(row['mean'])}"
-            labels.place(text, row["cost"], row["y"], BLUE if row["front"] else BLACK)
+        unnamed: list[dict[Any, Any]] = []
+        for on, rows in ((True, wanted[wanted["front"]]), (False, wanted[~wanted["front"]])):
+            for row in rows.to_dict("records"):
+                far = "" if row["inside"] else f": {write(row['mean'])}"
+                text = label(str(row["short"]), 22) + far
+                if not labels.place(text, row["cost"], row["y"], BLUE if on else BLACK) and on:
+                    unnamed.append({**row, "far": far})
+            if on:  # their numbers come before the names of all others
+                for row in unnamed:
+                    if row["variant"] in numbered:
+                        text = f"{numbered[row['variant']]}{row['far']}"
+                        labels.place(text, row["cost"], row["y"], BLUE, always=True)
+        # The baseline's marker is in the legend.
+        return [row["variant"] for row in unnamed if row["variant"] not in numbered and not row["baseline"]]
 
 
 def _looks(points: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
@@ -173,7 +206,12 @@ def _tick(value: float, _place: int | None = None) -> str:
     return f"{value:.4g}"
 
 
-def _words(figure: Figure, panels: list[Panel], comparison: Comparison, wide: bool) -> None:
+def _entries(wide: bool) -> int:
+    """Of the legend in a line."""
+    return 4 if wide else 2
+
+
+def _words(figure: Figure, panels: list[Panel], comparison: Comparison, wide: bool, numbered: dict[str, int]) -> None:
     for panel in panels[:1] if wide else panels:
         panel.axes.set_ylabel(f"{label(comparison.metric_title, 36)}\n{better(comparison.study)}")
     points = pd.concat([panel.points for panel in panels])
@@ -183,4 +221,26 @@ def _words(figure: Figure, panels: list[Panel], comparison: Comparison, wide: bo
     if (points["partner"] != "").any():
         handles.append(Line2D([], [], marker="D", ms=3.6, label="control at equal parameters", **face))
     filled = Line2D([], [], marker="o", ms=4.2, mfc=BLUE, mec=BLUE, color=BLUE, linewidth=1.0, label="on the front")
-    figure.legend(handles=[*handles, filled], loc="outside lower center", ncols=4 if wide else 2, handlelength=1.6)
+    handles.append(filled)
+    columns = _entries(wide)
+    if numbered:
+        short = dict(zip(points["variant"], points["short"], strict=True))
+        key = [f"{place}: {label(str(short[name]), _KEY)}" for name, place in numbered.items()]
+        handles = _by_rows([_padded(handles, columns), _padded([_entry(text) for text in key], columns)], columns)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=1.6)
+
+
+def _entry(text: str) -> Line2D:
+    """Of the legend, without a sign."""
+    return Line2D([], [], linestyle="", label=text)
+
+
+def _padded(handles: list[Line2D], columns: int) -> list[Line2D]:
+    """With empty entries, so that they fill whole lines."""
+    return handles + [_entry(" ") for _ in range(-len(handles) % columns)]
+
+
+def _by_rows(blocks: list[list[Line2D]], columns: int) -> list[Line2D]:
+    """Entries in the order in which matplotlib, which fills columns, sets them line by line."""
+    handles = [handle for block in blocks for handle in block]
+    return [handle for first in range(columns) for handle in handles[first::columns]]

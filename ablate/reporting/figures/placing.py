@@ -22,6 +22,8 @@ _Box = NDArray[np.float64]
 _MARKER, _AWAY = 2.8, (4.0, 8.0, 13.0, 19.0)
 #: To stand farther away is as bad as to cover so many lines.
 _A_RING = 1.5
+#: What it costs to stand where a name may not, more than any place that it may have.
+_NOT_FREE = 1000.0
 #: Where a name stands as seen from its point, the best place first.
 _SIDES = ((1, 0), (1, 1), (1, -1), (-1, 0), (-1, 1), (-1, -1), (0, 1), (0, -1))
 
@@ -53,8 +55,11 @@ class Labels:
         boxes = np.hstack([ends.min(axis=0), ends.max(axis=0)])
         self._better_free = np.vstack([self._better_free, boxes[np.isfinite(boxes).all(axis=1)]])
 
-    def place(self, text: str, x: float, y: float, colour: str) -> bool:
-        """Write a name beside its point; whether there was room for it."""
+    def place(self, text: str, x: float, y: float, colour: str, *, always: bool = False) -> bool:
+        """Write a name beside its point; whether there was room for it.
+
+        With ``always`` it is written in any case, where it covers least, and a line leads to its point.
+        """
         look: dict[str, Any] = {"fontsize": SMALL, "color": colour, "zorder": 4, "annotation_clip": False}
         shown = self._axes.annotate(text, (x, y), (0, 0), textcoords="offset points", **look)
         shown.set_in_layout(False)
@@ -64,7 +69,10 @@ class Labels:
             for side in _SIDES:
                 box, offset = self._box(x, y, (extent.width, extent.height), side, away)
                 cost = _A_RING * ring + int(_overlaps(box, self._better_free).sum())
-                if (best is None or cost < best[0]) and self._is_free(box) and not self._is_astray(box, x, y):
+                free = self._is_free(box) and not self._is_astray(box, x, y)
+                if always and not free:
+                    cost += _NOT_FREE * (1 + int(_overlaps(box, self._taken).sum()) + 2 * (not self._is_inside(box)))
+                if (best is None or cost < best[0]) and (free or always):
                     best = cost, box, offset, away
         shown.remove()
         if best is None:
@@ -73,7 +81,7 @@ class Labels:
         self._taken = np.vstack([self._taken, box])
         line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.4, "shrinkA": 0.5, "shrinkB": _MARKER}
         place = right / self._points, up / self._points
-        arrow = line if away > _AWAY[0] else None
+        arrow = line if away > _AWAY[0] or best[0] >= _NOT_FREE else None
         shown = self._axes.annotate(text, (x, y), place, textcoords="offset points", arrowprops=arrow, **look)
         shown.set_in_layout(False)
         return True
@@ -97,8 +105,10 @@ class Labels:
         return bool(_distances(box, others).min(initial=np.inf) < 1.3 * _distances(box, own[None])[0])
 
     def _is_free(self, box: _Box) -> bool:
-        inside = bool((box[:2] >= self._room[:2]).all() and (box[2:] <= self._room[2:]).all())
-        return inside and not _overlaps(box, self._taken).any()
+        return self._is_inside(box) and not _overlaps(box, self._taken).any()
+
+    def _is_inside(self, box: _Box) -> bool:
+        return bool((box[:2] >= self._room[:2]).all() and (box[2:] <= self._room[2:]).all())
 
     def _pixels(self, x: Iterable[float], y: Iterable[float]) -> NDArray[np.float64]:
         points: Any = np.column_stack([np.asarray(list(x), dtype=float), np.asarray(list(y), dtype=float)])

@@ -51,8 +51,8 @@ def classes_shown(comparison: Comparison, drawn: Sequence[str]) -> ClassTable | 
 
 
 def class_table(frame: pd.DataFrame, variants: Sequence[str]) -> ClassTable | None:
-    """`frame` has `variant`, `class`, `n_images`, `baseline`, `accuracy`, `difference`, `low`, `high`, `pairs`, in
-    percent and percentage points; `variants` are those to show, in their order. None where there is nothing.
+    """`frame` has `variant`, `class`, `class_name`, `n_images`, `baseline`, `accuracy`, `difference`, `low`, `high`,
+    `pairs`, in percent and percentage points; `variants` are those to show, in their order. None where there is none.
     """
     own = frame[frame["variant"].isin(list(variants)) & frame["difference"].notna()]
     if own.empty:
@@ -61,16 +61,17 @@ def class_table(frame: pd.DataFrame, variants: Sequence[str]) -> ClassTable | No
     shown = set(most.index[:MOST_CLASSES])
     classes = [name for name in own["class"].drop_duplicates() if name in shown]
     worst = float(own["difference"].abs().max())
+    called = dict(zip(own["class"], own["class_name"].map(str), strict=True))
     found = {(row["variant"], row["class"]): row for row in own.to_dict("records")}
     rows = [
-        (name, tuple(_cell(name, c, found.get((name, c)), worst) for c in classes))
+        (name, tuple(_cell(name, called[c], found.get((name, c)), worst) for c in classes))
         for name in variants
         if any((name, c) in found for c in classes)
     ]
-    return ClassTable(tuple(map(str, classes)), tuple(rows), len(most) - len(classes))
+    return ClassTable(tuple(called[c] for c in classes), tuple(rows), len(most) - len(classes))
 
 
-def _cell(variant: str, name: Any, row: dict[Any, Any] | None, worst: float) -> ClassCell:
+def _cell(variant: str, name: str, row: dict[Any, Any] | None, worst: float) -> ClassCell:
     if row is None:
         return ClassCell(NOTHING, f"{variant}, class {name}: no result", 0, False)
     known = math.isfinite(row["low"]) and math.isfinite(row["high"])

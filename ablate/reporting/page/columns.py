@@ -12,12 +12,13 @@ import pandas as pd
 from markupsafe import Markup
 
 from ablate.reporting import methods, numbers
-from ablate.reporting.captions import BOTH, IMAGES, SENSITIVITY, plural
+from ablate.reporting.captions import BOTH, IMAGES, SENSITIVITY
 from ablate.reporting.comparison import Comparison, published_columns
 from ablate.reporting.page import forest
 from ablate.reporting.precision import difference_decimals, effect_decimals, mean_decimals
 from ablate.reporting.statistics import HELPS, HURTS, SAME, UNSURE
 from ablate.reporting.statistics.verdicts import verdict_text
+from ablate.reporting.still_needed import NEEDED, in_words
 from ablate.study.study import PublishedColumn
 
 #: In the order in which the verdict's column sorts.
@@ -97,6 +98,9 @@ def _further(comparison: Comparison, level: str) -> Iterator[Column]:
     ends = partial(numbers.ends, decimals=decimals)
     yield add("p", "Of the difference alone, not adjusted.", numbers.p_value, "p")
     yield add("Further seeds", "That would probably settle an open verdict.", _whole, "seeds_needed")
+    if summary["images_needed"].notna().any():
+        about = "In all, that would probably settle an open verdict which no seeds on these images would."
+        yield add("Images needed", about, _whole, "images_needed")
     yield Column(SENSITIVITY, list(summary["sensitivity"]), None, _SENSITIVE, "text", shown=False)
     yield add("Interval (BCa)", f"{level} bootstrap interval over seeds.", ends, "bca_low", "bca_high")
     yield add(IMAGES, f"{level} interval: these trainings, other images.", ends, "images_low", "images_high")
@@ -160,12 +164,14 @@ def _differences(summary: pd.DataFrame, decimals: int | None) -> list[str]:
 
 
 def _verdicts(comparison: Comparison) -> list[str | Markup]:
-    """Each verdict in words; below an open one, how many further seeds would probably settle it."""
+    """Each verdict in words; below an open one, what would probably settle it."""
     margin, unit = comparison.study.analysis.margin, comparison.study.metric.unit
     cells: list[str | Markup] = []
-    for verdict, needed in zip(comparison.summary["verdict"], comparison.summary["seeds_needed"], strict=True):
+    needed = zip(*(comparison.summary[name] for name in NEEDED), strict=True)
+    for verdict, numbers_needed in zip(comparison.summary["verdict"], needed, strict=True):
         text = verdict_text(str(verdict), margin, unit) or numbers.NOTHING
-        more = f"({plural(int(needed), 'more seed')})" if verdict == UNSURE and math.isfinite(needed) else ""
+        told = in_words(*numbers_needed) if verdict == UNSURE else ""
+        more = f"({told})" if told else ""
         cells.append(Markup("{}<small>{}</small>").format(text, more) if more else text)
     return cells
 

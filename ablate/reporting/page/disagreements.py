@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,11 @@ def disagreements_data(
 ) -> dict[str, Any] | None:
     """What the baseline and the Variants in `drawn` answer on the images on which they differ most from the baseline.
 
-    `images`: `[place in the source, label, picture]`, the picture a data address or empty. `variants`: `[place in the
-    study, seeds, right, said]` with, for each image, how many of the seeds are right and what most of them say.
-    `differ`: for each two of `variants`, on how many of all held-out images the shares of right seeds differ. `of`: all
-    held-out images. None where nothing is known by image, or nobody disagrees.
+    `images`: `[place in the source, label, picture]`, the picture a data address or empty. `classes`: label -> name, of
+    those that appear here and have one. `variants`: `[place in the study, seeds, right, said]` with, for each image,
+    how many of the seeds are right and what most of them say. `differ`: for each two of `variants`, on how many of all
+    held-out images the shares of right seeds differ. `of`: all held-out images. None where nothing is known by image,
+    or nobody disagrees.
     """
     baseline = study.baseline.name
     if examples is None or baseline not in examples.seeds:
@@ -43,19 +44,19 @@ def disagreements_data(
     rows = np.array([place_of[index] for index in chosen])
     places = {variant.name: place for place, variant in enumerate(study.variants)}
     pictures = _pictures(kept, study, chosen)
+    labels = examples.label[rows].tolist()
+    said = {name: _said(examples.prediction[name][:, rows]) for name in names}
     shares = np.array([examples.correct[name].mean(axis=0) for name in names])
     return {
         "of": len(examples.index),
-        "images": [
-            [index, label, pictures.get(index, "")]
-            for index, label in zip(chosen, examples.label[rows].tolist(), strict=True)
-        ],
+        "images": [[index, label, pictures.get(index, "")] for index, label in zip(chosen, labels, strict=True)],
+        "classes": _named(examples, [labels, *said.values()]),
         "variants": [
             [
                 places[name],
                 len(examples.seeds[name]),
                 examples.correct[name][:, rows].sum(axis=0).tolist(),
-                _said(examples.prediction[name][:, rows]),
+                said[name],
             ]
             for name in names
         ],
@@ -67,6 +68,13 @@ def _in_turn(lists: Iterable[Sequence[int]]) -> Iterator[int]:
     """The first of each, then the second of each, so that a limit is fair to all."""
     for rank in zip_longest(*lists):
         yield from (int(index) for index in rank if index is not None)
+
+
+def _named(examples: Examples, labels: Iterable[Iterable[int]]) -> dict[int, str]:
+    """What the classes are called that have more than a number."""
+    if not examples.class_names:
+        return {}
+    return {label: examples.class_name(label) for label in sorted(set(chain.from_iterable(labels)))}
 
 
 def _said(prediction_SN: NDArray[np.signedinteger[Any]]) -> list[int]:

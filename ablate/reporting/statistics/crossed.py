@@ -79,7 +79,7 @@ class SeedsAndImages:
         moments = []
         for own in rows.values():
             seeds = [seed for seed in own if seed in base]
-            moments.append(_moments(values[[own[s] for s in seeds]], values[[base[s] for s in seeds]]))
+            moments.append(moments_of(values[[own[s] for s in seeds]], values[[base[s] for s in seeds]]))
         columns = np.array(moments, dtype=float).reshape(-1, 7).T
         return self._judged(pd.Index(list(rows), name=data.index.names[0]), *columns)
 
@@ -94,7 +94,7 @@ class SeedsAndImages:
         rest_variance: _Floats,
         still: _Floats,
     ) -> pd.DataFrame:
-        """The columns, from `_moments` of each group."""
+        """The columns, from `moments_of` of each group."""
         alpha = np.full(len(mean), 1 - self.level)
         own = np.where(pairs > 1, np.maximum(image_variance - np.nan_to_num(rest_variance), 0.0), np.nan)
         known = np.where(pairs == 1, image_variance, own)
@@ -105,7 +105,7 @@ class SeedsAndImages:
             ("both", seed_variance, own, pairs - 1),
         ):
             half = critical(alpha, uncertain, certain, freedom)
-            p = _p_value(mean, uncertain, certain, freedom)
+            p = p_value(mean, uncertain, certain, freedom)
             frame |= {f"{name}_low": mean - half, f"{name}_high": mean + half}
             frame[f"{name}_p"] = np.where((still == 1) & (mean == 0) & (freedom >= 1), 1.0, p)
         return pd.DataFrame(frame, index=index, columns=list(_COLUMNS))
@@ -133,7 +133,7 @@ def critical(alpha: _Floats, uncertain: _Floats, certain: _Floats, freedom: _Flo
         return np.where((freedom >= 1) & (whole > 0), np.sqrt(squared * whole), np.nan)
 
 
-def _p_value(mean: _Floats, uncertain: _Floats, certain: _Floats, freedom: _Floats) -> _Floats:
+def p_value(mean: _Floats, uncertain: _Floats, certain: _Floats, freedom: _Floats) -> _Floats:
     """The alpha at which `critical` reaches just from the mean to 0, by halving; 0 where it is below exp(-300)."""
     low, high = np.full(len(mean), _LEAST), np.zeros(len(mean))
     for _ in range(_HALVINGS):
@@ -144,7 +144,7 @@ def _p_value(mean: _Floats, uncertain: _Floats, certain: _Floats, freedom: _Floa
     return np.where(known, np.where(low == _LEAST, 0.0, np.exp(high)), np.nan)
 
 
-def _moments(group: npt.NDArray[Any], baseline: npt.NDArray[Any]) -> tuple[float, ...]:
+def moments_of(group: npt.NDArray[Any], baseline: npt.NDArray[Any]) -> tuple[float, ...]:
     """Of outcomes (S, N) on both sides: S, N, the mean difference, its variance by seeds (A), by images (B and the
     interaction's share, with the additional image), by the interaction alone; whether all is still.
     """

@@ -58,7 +58,7 @@ class Power:
     def pairs_for_same(self, margin: float, difference: float = 0.0) -> float:
         """The fewest pairs that show "no difference within ±``margin``" where the truth is ``difference``."""
         level = self.alpha / self.comparisons
-        return float(_fewest(lambda n: power_of_same(difference, self.spread, n, margin, level), 1, self.power)[0])
+        return float(fewest(lambda n: power_of_same(difference, self.spread, n, margin, level), 1, self.power)[0])
 
     def curve(self, pairs: npt.ArrayLike, differences: npt.ArrayLike) -> pd.DataFrame:
         """`pairs`, `difference`, `power`: a row for every combination."""
@@ -125,10 +125,10 @@ def fewest_pairs(
         found = power_of_difference(d, s, n, level)
         return found if margin is None else np.maximum(found, power_of_same(d, s, n, margin, level))
 
-    return _fewest(chance, np.broadcast_to(np.asarray(above, dtype=int), d.shape), power)
+    return fewest(chance, np.broadcast_to(np.asarray(above, dtype=int), d.shape), power)
 
 
-def _fewest(chance: _Chance, above: npt.ArrayLike, power: float) -> Floats:
+def fewest(chance: _Chance, above: npt.ArrayLike, power: float) -> Floats:
     """By bisection: every chance grows with the number of pairs."""
     low = np.atleast_1d(np.asarray(above, dtype=int)).copy()
     high = low + MOST

@@ -100,15 +100,15 @@ def test_a_factor_has_its_levels_and_the_variants_that_move_it_alone(fake: Simpl
 
 
 def test_classes_that_differ_most_have_a_column() -> None:
-    """Of many classes those with the largest differences are shown, in their own order; the rest is counted."""
+    """Of many classes those with the largest differences are shown by name, in their own order; the rest is counted."""
     rows = [
-        {"variant": "a", "class": c, "n_images": 10, "baseline": 90.0, "accuracy": 90.0 + c, "difference": float(c),
-         "low": c - 1.0, "high": c + 1.0, "pairs": 3}
+        {"variant": "a", "class": c, "class_name": f"c{c}", "n_images": 10, "baseline": 90.0, "accuracy": 90.0 + c,
+         "difference": float(c), "low": c - 1.0, "high": c + 1.0, "pairs": 3}
         for c in range(30)
     ]  # fmt: skip
     table = class_table(pd.DataFrame(rows), ["a", "b"])
     assert table is not None
-    assert table.classes == tuple(map(str, range(30 - MOST_CLASSES, 30)))
+    assert table.classes == tuple(f"c{c}" for c in range(30 - MOST_CLASSES, 30))
     assert table.left_out == 30 - MOST_CLASSES
     (name, cells), *others = table.rows
     assert (name, others) == ("a", [])
@@ -134,6 +134,17 @@ def test_any_two_variants_can_be_compared_by_image(fake: SimpleNamespace) -> Non
     assert data["variants"][1] == [1, 1, [0, 1], [7, 0]]
     assert data["differ"] == [[0, 1, 1], [1, 0, 2], [1, 2, 0]]
     assert data["of"] == 9
+
+
+def test_classes_on_the_page_have_their_names(fake: SimpleNamespace) -> None:
+    """Those that are shown or predicted, and no others; none where classes are numbers."""
+    study, known = fake.study(("baseline", "a")), outcomes(["baseline", "a"], 9)
+    named = disagreements_data(study, replace(known, class_names=tuple("abcdefghij")), ["a"], Kept())
+    numbered = disagreements_data(study, known, ["a"], Kept())
+    assert named is not None
+    assert numbered is not None
+    assert named["classes"] == {0: "a", 7: "h"}
+    assert numbered["classes"] == {}
 
 
 def test_pictures_stop_where_the_page_would_grow(fake: SimpleNamespace) -> None:

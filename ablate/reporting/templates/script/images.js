@@ -8,17 +8,18 @@ function startImages(data, found) {
   const options = found.variants.map((_, number) => [number, nameOf(number)]);
   fill(first, options, 0);
   fill(second, options, options.length > 1 ? 1 : 0);
+  const called = label => found.classes[label] ?? label;
   const share = (variant, image) => found.variants[variant][2][image] / found.variants[variant][1];
 
   function card(image, variants) {
     const [index, label, picture] = found.images[image];
-    const shown = picture ? make("img", {src: picture, alt: `held-out image ${index}, class ${label}`}) : make("div", {class: "without"}, `image ${index}`);
+    const shown = picture ? make("img", {src: picture, alt: `held-out image ${index}, class ${called(label)}`}) : make("div", {class: "without"}, `image ${index}`);
     if (picture) shown.addEventListener("load", () => shown.classList.toggle("small", shown.naturalWidth < 64));
     const lines = variants.map(variant => {
       const [, seeds, right, said] = found.variants[variant];
-      return make("div", {}, `${nameOf(variant)}: ${right[image]}/${seeds}, says ${said[image]}`);
+      return make("div", {}, `${nameOf(variant)}: ${right[image]}/${seeds}, says ${called(said[image])}`);
     });
-    return make("li", {}, shown, make("strong", {}, `Class ${label}`), ...lines);
+    return make("li", {}, shown, make("strong", {}, `Class ${called(label)}`), ...lines);
   }
 
   function show() {
