@@ -1,7 +1,8 @@
 """What the results so far ask for next: more seeds where a verdict is open, the next rung of a greedy ladder.
 
 A study that grows is loaded again with a larger `Growth` each time all its Trials have an outcome, until nothing is
-asked for any more. What it asks for depends on the study and on the Records alone, so that the same command, given
+asked for any more. What it asks for depends on the study and on what its Trials have left alone (Records, and where
+verdicts speak of other images the outcomes by image, which the Store keeps as well), so that the same command, given
 again or on another machine, arrives at the same Trials.
 """
 
