@@ -9,13 +9,13 @@ again or on another machine, arrives at the same Trials.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ablate.study.study import Block, Growth, Study, Trial
 from ablate.tracking.record import Record
-from ablate.tracking.results import collect
+from ablate.tracking.results import bring_kept, collect
 from ablate.tracking.spool import Spool
 from ablate.tracking.store import Store
 
@@ -42,23 +42,44 @@ def grown(study: Study, records: Records, kept: Kept | None = None) -> Study | N
 
 
 def as_far_as_known(
-    study: Study, known: Callable[[Study], dict[str, Record]], kept: Kept | None = None
+    study: Study,
+    known: Callable[[Study], dict[str, Record]],
+    kept: Kept | None = None,
+    again: Callable[[Study, Records], Collection[str]] = lambda _study, _records: (),
 ) -> tuple[Study, dict[str, Record]]:
-    """The study grown by the results that are there, and its Records. Trains nothing."""
-    records = known(study)
-    while (larger := grown(study, records, kept)) is not None:
-        study = larger
+    """The study grown by the results that are there, and its Records. Trains nothing.
+
+    ``again`` are Trials, by id, that are to be trained again: their failures ask for nothing, for they may not last.
+    """
+    while True:
         records = known(study)
-    return study, records
+        waiting = again(study, records)
+        larger = grown(study, {i: record for i, record in records.items() if i not in waiting}, kept)
+        if larger is None:
+            return study, records
+        study = larger
 
 
-def as_far_as_kept(study: Study, spool: Spool, store: Store | None = None) -> tuple[Study, dict[str, Record]]:
+def as_far_as_kept(
+    study: Study,
+    spool: Spool,
+    store: Store | None = None,
+    again: Callable[[Study, Records], Collection[str]] = lambda _study, _records: (),
+) -> tuple[Study, dict[str, Record]]:
     """The same by the Records and the outcomes by image in a spool; what it lacks is fetched from the Store, if one is
     given.
     """
     from ablate.reporting.kept import Kept
 
-    return as_far_as_known(study, lambda now: collect(now, spool, store), Kept(artifact=spool.artifact))
+    def known(now: Study) -> dict[str, Record]:
+        records = collect(now, spool, store)
+        if now.sequential is not None and now.analysis.over != "seeds":
+            from ablate.reporting.examples import FILE
+
+            bring_kept(records, FILE, spool, store)
+        return records
+
+    return as_far_as_known(study, known, Kept(artifact=spool.artifact), again)
 
 
 def beyond(study: Study, records_of: Callable[[Sequence[str]], Records]) -> tuple[Trial, ...]:
@@ -85,7 +106,9 @@ def told(before: Study, after: Study) -> str:
         return f"{rungs}; {_counted(added, 'more Trial')}" if added else f"{rungs}, and its top is reached"
     now = {v.name: sum(t.variant == v.name for t in before.trials) for v in before.variants}
     more = {v.name: sum(t.variant == v.name for t in after.trials) - now.get(v.name, 0) for v in after.variants}
-    names = [name for name, count in more.items() if count and name != after.baseline.name]
+    names = [name for name, count in more.items() if count > 0 and name != after.baseline.name]
+    if not names:
+        return "the results ask for fewer Trials than before"
     shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
     return f"another seed for {_counted(len(names), 'Variant')} without a verdict yet ({shown}), and for the baseline"
 
@@ -130,6 +153,7 @@ def _more_seeds(study: Study, trials: pd.DataFrame, kept: Kept | None) -> Growth
     """One more seed for each Variant without a verdict, and for the baseline as many as any has.
 
     Over images, too, ``kept`` is asked for the outcomes by image; without those of the baseline, it is by seeds alone.
+    A Variant of which some are lost gets no more seeds: they would settle nothing.
     """
     if study.sequential is None:
         return None
@@ -139,11 +163,15 @@ def _more_seeds(study: Study, trials: pd.DataFrame, kept: Kept | None) -> Growth
 
     limits, baseline = study.sequential, study.baseline.name
     now = {v.name: study.growth.seeds.get(v.name, limits.least) for v in study.variants}
-    over_images = kept is not None and study.analysis.over != "seeds"
-    judged = differences(study, trials, examples_of(study, trials, kept) if over_images and kept else None)
+    examples = examples_of(study, trials, kept) if kept is not None and study.analysis.over != "seeds" else None
+    judged = differences(study, trials, examples)
+    unsettled = list(judged.index[judged["verdict"] == UNSURE])
+    if examples is not None and examples.outcome:
+        told = {name: len(set(examples.seeds[baseline]) & set(examples.seeds.get(name, ()))) for name in unsettled}
+        unsettled = [name for name in unsettled if told[name] == judged.loc[name, "pairs"]]
     results = trials.groupby("variant")["metric"].count()
     # One that has never had a result would not have one with another seed either.
-    open_ = [n for n in judged.index[judged["verdict"] == UNSURE] if now[n] < limits.most and results.get(n, 0)]
+    open_ = [name for name in unsettled if now[name] < limits.most and results.get(name, 0)]
     if not open_ or not results.get(baseline, 0):
         return None
     larger = now | {name: now[name] + 1 for name in open_}

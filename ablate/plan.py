@@ -123,6 +123,11 @@ def to_train(
     return [trial for trial in unfinished if not failed_for_good(trial.id)]
 
 
+def to_train_again(study: Study, records: Mapping[str, Record]) -> set[str]:
+    """The ids of what a plain run trains, failures that it tries again among them."""
+    return {trial.id for trial in to_train(study, records, retry_diverged=False)}
+
+
 _COUNTS = ("new", "begun", "finished", "failed")
 
 

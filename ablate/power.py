@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median, stdev
 from typing import TYPE_CHECKING
@@ -63,8 +63,13 @@ class StudyPower:
         if more:
             told.append("; ".join(more))
         if self.margin is not None:
-            number = "more than 1,000" if self.seeds_for_same is None else str(self.seeds_for_same)
-            told.append(f"{number} seeds can show that a Variant without effect is within ±{self.margin:g}{unit}")
+            same = f"that a Variant without effect is within ±{self.margin:g}{unit}"
+            if self.sequential and (self.seeds_for_same is None or self.seeds_for_same > self.seeds):
+                # With a larger maximum each look is judged at another level, so how many it takes is another question.
+                told.append(f"{self.seeds} seeds are too few to show {same}")
+            else:
+                number = "more than 1,000" if self.seeds_for_same is None else str(self.seeds_for_same)
+                told.append(f"{number} seeds can show {same}")
         return told
 
     def _claim(self) -> str:
@@ -88,23 +93,35 @@ def study_power(study: Study, records: Mapping[str, Record], kept: Kept | None =
     numbers speak of other seeds on the same images, and say so.
     """
     seeds = study.sequential.most if study.sequential else len(study.seeds)
-    comparisons = _comparisons(study)
-    results = finished_results(study, records)
-    baseline = results.get(study.baseline.name, {})
-    if seeds < 2 or comparisons < 1 or len(baseline) < 2:
+    known = spread_and_power(study, records, kept)
+    if seeds < 2 or known is None:
+        return None
+    spread, basis, power = known
+    of_all, margin = power(seeds), study.analysis.margin
+    needed = math.nan if margin is None else of_all.pairs_for_same()
+    same = None if math.isnan(needed) else int(needed)
+    more = tuple((n, power(n).smallest(n)) for n in MORE_SEEDS if n > seeds)
+    grows, over_images = study.sequential is not None, study.analysis.over == "seeds_and_images"
+    return StudyPower(
+        seeds, _comparisons(study), spread, of_all.smallest(seeds), basis, study.metric.unit, margin, more, grows, same,
+        over_images, of_all.images, of_all.smallest_of_images(),
+    )  # fmt: skip
+
+
+def spread_and_power(
+    study: Study, records: Mapping[str, Record], kept: Kept | None = None
+) -> tuple[float, str, Callable[[int], _OverSeeds | _OverImages]] | None:
+    """The spread of one pair's difference, what it rests on, and the power that the study's tests have if it allows a
+    number of seeds, of which there are two or more; None as for `study_power`.
+    """
+    comparisons, results = _comparisons(study), finished_results(study, records)
+    if comparisons < 1 or len(results.get(study.baseline.name, {})) < 2:
         return None
     spread, basis = _spread(study, results)
     if not spread > 0:
         return None
-    power, margin = _power(study, records, comparisons, spread, kept), study.analysis.margin
-    needed = math.nan if margin is None else power.pairs_for_same()
-    same = None if math.isnan(needed) else int(needed)
-    more = tuple((n, power.smallest(n)) for n in MORE_SEEDS if n > seeds)
-    grows, over_images = study.sequential is not None, study.analysis.over == "seeds_and_images"
-    return StudyPower(
-        seeds, comparisons, spread, power.smallest(seeds), basis, study.metric.unit, margin, more, grows, same,
-        over_images, power.images, power.smallest_of_images(),
-    )  # fmt: skip
+    shares = _pilot(study, records, kept) if kept is not None and study.analysis.over != "seeds" else None
+    return spread, basis, lambda seeds: _power(study, comparisons, spread, shares, seeds)
 
 
 def _spread(study: Study, results: Mapping[str, Mapping[int, float]]) -> tuple[float, str]:
@@ -165,20 +182,17 @@ class _OverImages:
 
 
 def _power(
-    study: Study, records: Mapping[str, Record], comparisons: int, spread: float, kept: Kept | None
+    study: Study, comparisons: int, spread: float, shares: Shares | None, seeds: int
 ) -> _OverSeeds | _OverImages:
-    """Of the study's tests, at the level that each of its looks has."""
+    """Of the study's tests, at the level that each look has if there may be so many seeds."""
     from ablate.reporting.statistics.needed_images import PowerOverImages
     from ablate.reporting.statistics.power import Power
 
-    alpha, margin = _alpha(study, comparisons), study.analysis.margin
-    shares = _pilot(study, records, kept) if kept is not None and study.analysis.over != "seeds" else None
+    alpha, margin = _alpha(study, comparisons, seeds), study.analysis.margin
     if shares is None:
         return _OverSeeds(Power(spread, comparisons, alpha), margin)
-    over, known = (
-        PowerOverImages(comparisons, alpha, margin=margin),
-        shares.images[(shares.pairs >= 2) & (shares.images >= 0)],
-    )
+    over = PowerOverImages(comparisons, alpha, margin=margin)
+    known = shares.images[(shares.pairs >= 2) & (shares.images >= 0)]
     return _OverImages(over, spread, median(known.tolist()), int(shares.count.max()))
 
 
@@ -202,17 +216,17 @@ def _comparisons(study: Study) -> int:
     return max([len(study.variants) - 1, *(k * (k + 1) // 2 for k in steps)])
 
 
-def _alpha(study: Study, comparisons: int) -> float:
-    """The study's, or where results are looked at again and again, that of the last look alone.
+def _alpha(study: Study, comparisons: int, most: int) -> float:
+    """The study's; where results are looked at again and again, up to ``most`` seeds, that of the last look alone.
 
     Which is conservative: an earlier look may decide as well.
     """
     alpha = study.analysis.alpha
-    if study.sequential is None:
+    if study.sequential is None or most <= study.sequential.least:
         return alpha
     from ablate.reporting.statistics.looks import Looks
 
-    return comparisons * Looks(study.sequential.least, study.sequential.most).nominal(alpha / comparisons)
+    return comparisons * Looks(study.sequential.least, most).nominal(alpha / comparisons)
 
 
 def finished_results(study: Study, records: Mapping[str, Record]) -> dict[str, dict[int, float]]:

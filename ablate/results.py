@@ -15,14 +15,14 @@ import pandas as pd
 
 from ablate.growth import as_far_as_kept, as_far_as_known
 from ablate.loading import load
-from ablate.power import study_power
-from ablate.report_sources import kept_here
+from ablate.power import spread_and_power
+from ablate.report_sources import kept_here, nothing_of
 from ablate.reporting import classes, disagreement, html_table, latex, result_frames
 from ablate.reporting.classes import class_differences
 from ablate.reporting.comparison import Comparison, compare
 from ablate.reporting.frame import history_frame, teacher_frame, trial_frame
-from ablate.reporting.reread import reread, strangers
-from ablate.reporting.statistics.power import Power
+from ablate.reporting.kept import Kept
+from ablate.reporting.reread import reread, seeds_in, strangers
 from ablate.reporting.tables import comparison_table
 from ablate.study.errors import Problem, StudyError
 from ablate.study.study import Study
@@ -52,6 +52,8 @@ class Results:
     """Trial id -> what is known of the Trial."""
     source: str
     """Where the Records come from, in words."""
+    kept: Kept = Kept()  # noqa: RUF009 - frozen
+    """What lies beside them: files of Trials, costs of models."""
 
     @property
     def study(self) -> Study:
@@ -140,11 +142,11 @@ class Results:
         with a chance of 80 % among all of the study's, and the `spread` of one pair's difference on which that rests.
         Empty where too little has finished to know a spread.
         """
-        known = study_power(self.study, self.records)
+        known = spread_and_power(self.study, self.records, self.kept)
         if known is None:
             return pd.DataFrame(columns=["seeds", "difference", "spread"])
-        sized = Power(known.spread, known.comparisons, self.study.analysis.alpha)
-        rows = [(seeds, sized.smallest_difference(seeds), known.spread) for seeds in range(2, most + 1)]
+        spread, _, power = known
+        rows = [(seeds, power(seeds).smallest(seeds), spread) for seeds in range(2, most + 1)]
         return pd.DataFrame(rows, columns=["seeds", "difference", "spread"])
 
     def table(self) -> pd.DataFrame:
@@ -195,12 +197,16 @@ def results_of(study: Study, home: Path, reports: Path, tracking_uri: str | None
     grown, records = as_far_as_kept(study, spool, there)
     if any(record.status in ("finished", "failed") for record in records.values()):
         kept, teachers = kept_here(grown, home, builds=False), teacher_frame(grown, records)
-        return Results(compare(grown, trial_frame(grown, records), teachers, kept), records, f"from {home}")
+        return Results(compare(grown, trial_frame(grown, records), teachers, kept), records, f"from {home}", kept)
     folder = reports / study.slug
     grown, records = as_far_as_known(study, lambda now: reread(now, folder))
+    if records and grown.sequential is not None and grown.regrow is not None:
+        # The report has no outcomes by image, by which verdicts may have asked for seeds; but it has the Trials.
+        grown = grown.regrow(replace(grown.growth, seeds=seeds_in(grown, folder)))
+        records = reread(grown, folder)
     others = strangers(replace(grown, trials=study.trials), folder) if (folder / "trials.csv").is_file() else 0
     if not records:
-        message = f"nothing of {study.slug} has been trained here yet: `ablate run {study.path}`"
+        message = nothing_of(study)
         if others:
             message += f"; the {others} Trials in {folder} are of another state of the study, its data or its code"
         raise StudyError(Problem(message))
@@ -209,8 +215,8 @@ def results_of(study: Study, home: Path, reports: Path, tracking_uri: str | None
         text += f", and {others} of another state of the study, its data or its code" if others else ""
         warnings.warn(text, stacklevel=3)
     # Reports do not keep their teachers' Trials: nothing is said of them, rather than that they were not trained.
-    compared = compare(grown, trial_frame(grown, records), pd.DataFrame(), kept_here(grown, home, builds=False))
-    return Results(compared, records, f"from {folder}")
+    kept = kept_here(grown, home, builds=False)
+    return Results(compare(grown, trial_frame(grown, records), pd.DataFrame(), kept), records, f"from {folder}", kept)
 
 
 def find_study(given: str | PathLike[str]) -> Path:

@@ -17,12 +17,12 @@ from rich.text import Text
 
 from ablate.executing import SLURM, Execution, check_executor, local_slots
 from ablate.growth import as_far_as_kept, told
-from ablate.plan import Plan, make_plan, to_train
+from ablate.plan import Plan, make_plan, to_train, to_train_again
 from ablate.refusals import Refused, check_places, check_teachers, only_driver
 from ablate.reporting.kept import Kept
 from ablate.run_options import RunOptions
 from ablate.study.errors import StudyError
-from ablate.study.study import Study
+from ablate.study.study import Study, Trial
 from ablate.tracking.delivery import Delivery, DeliveryReport
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.record import Record
@@ -83,27 +83,42 @@ def _train(
 ) -> tuple[Execution, RunSummary, DeliveryReport]:
     """Train what is missing, then what the results ask for (more seeds, the next rung), until they ask no more.
 
-    What has failed once in this command is not tried again because the study has grown. What is detached or stopped
-    grows with the next command; the Execution's study then has what that will train.
+    A failure asks for nothing before it has been tried again, and what has failed once in this command is not tried
+    again because the study has grown. What is detached or stopped grows with the next command; the Execution's study
+    then has what that will train.
     """
     there = store if store.begun() else None
-    study, known = as_far_as_kept(study, spool, there)
-    summary, checked = None, frozenset[str]()
+    summary, delivered, checked = None, DeliveryReport(), frozenset[str]()
+
+    def to_do(now: Study, records: Mapping[str, Record]) -> list[Trial]:
+        left = to_train(now, records, retry_diverged=options.retry_failed, only=options.retry)
+        return [trial for trial in left if summary is None or trial.id not in summary.failed]
+
+    def grown() -> tuple[Study, Mapping[str, Record]]:
+        return as_far_as_kept(whole, spool, there, lambda now, records: {trial.id for trial in to_do(now, records)})
+
+    whole = study
+    study, known = grown()
     execution = Execution(study, options, spool, store, run_folder, stop, console)
     while True:
-        left = to_train(study, known, retry_diverged=options.retry_failed, only=options.retry)
-        left = [trial for trial in left if summary is None or trial.id not in summary.failed]
-        check_teachers(study, left, spool, there)
+        left = to_do(study, known)
         names = frozenset(variant.name for variant in study.variants)
-        if options.check and left and not names <= checked:
-            _refuse_what_levels_do_not_say(study, options, console)
-            checked = names
+        try:
+            check_teachers(study, left, spool, there)
+            if options.check and left and not names <= checked:
+                _refuse_what_levels_do_not_say(study, options, console)
+        except Refused as refusal:
+            if summary is None:
+                raise
+            _say(f"what the results ask for next is not trained: {refusal}")
+            return execution, summary, delivered
+        checked = names
         this_time, delivered = execution.train(left, known)
         summary = this_time if summary is None else summary.followed_by(this_time)
         if study.regrow is None:  # nothing that was reported could ask for more: it need not be read again
             return execution, summary, delivered
-        larger, known = as_far_as_kept(study, spool, there)
-        if larger is study:
+        larger, known = grown()
+        if larger.growth == study.growth:
             return execution, summary, delivered
         execution = replace(execution, study=larger)
         if options.detach or stop.requested:
@@ -131,7 +146,7 @@ def plan_study(study: Study, options: RunOptions) -> Plan:
     """What a run would do. Asks the Store only about Trials that the spool does not know, and only if there is one."""
     spool, store = Spool(options.home), MlflowStore(options.tracking_uri)
     there = store if store.begun() else None
-    study, records = as_far_as_kept(study, spool, there)
+    study, records = as_far_as_kept(study, spool, there, to_train_again)
     finished = [r for r in records.values() if r.status == "finished"] or spool.finished()
     slots = len(local_slots(options, records))
     return make_plan(study, records, finished, slots, Kept(artifact=spool.artifact))
@@ -157,7 +172,7 @@ def _refuse_what_levels_do_not_say(study: Study, options: RunOptions, console: C
 
         Console(stderr=True).print(render_errors(found), soft_wrap=True)
         raise Refused(
-            f"{study.path}: a Level does not do what it says, and nothing was trained; `ablate check` with the same "
+            f"{study.path}: a Level does not do what it says, so nothing is trained; `ablate check` with the same "
             "options shows all of it, and --no-check trains all the same"
         )
 
@@ -174,7 +189,7 @@ def _report(
 
     Nothing is written as long as no Trial has an outcome, so that a report which came with a clone stays.
     """
-    from ablate.report_sources import kept_here
+    from ablate.report_sources import kept_here, nothing_of
     from ablate.reporting.comparison import aggregates
     from ablate.reporting.formats import FORMATS
     from ablate.reporting.renderers import TerminalReport, to_markdown
@@ -182,7 +197,7 @@ def _report(
     from ablate.reporting.tables import comparison_table
 
     if not any(record.status in ("finished", "failed") for record in records.values()):
-        console.print(Text(f"nothing of {study.slug} has been trained here yet: `ablate run {study.path}`"))
+        console.print(Text(nothing_of(study)), soft_wrap=True)
         return
     kept = kept_here(study, options.home)
     report = write_report(study, records, _report_folder(study, options.reports), kept, options.formats)

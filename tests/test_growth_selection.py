@@ -59,13 +59,19 @@ def test_a_rung_that_results_have_not_chosen_is_told(path: Path) -> None:
 
 
 def test_rungs_that_results_have_chosen_can_be_selected(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """After a run `--only` takes rungs of any height by name or pattern, shares their Trials, and does not grow."""
+    """After a run `--only` takes rungs of any height by name or pattern, shares their Trials, and does not grow.
+
+    A pattern chooses less where these results are not; the selection's name says so in both places.
+    """
     home = path.parent / "home"
     options = RunOptions(home, path.parent / "reports", slots=2, check=False, quiet=True)
     assert run_study(load(path, home), options) == OK
     assert names(load(path, home, only=["a=on,b=on"])) == ["baseline", "a=on,b=on"]
     assert names(load(path, home, only=["a=on,*"])) == ["baseline", "a=on,b=on", "a=on,b=on,c=on", "a=on,c=on"]
+    told = {load(path, place, only=["a=on*"]).selection for place in (home, path.parent / "elsewhere")}
+    assert told == {"--only a=on*; rungs as far as results here have led"}
     part = load(path, home, only=["a=on,b=on"])
+    assert part.selection == "--only a=on,b=on"
     assert as_far_as_known(part, lambda _: {})[0] is part
     capsys.readouterr()
     assert run_study(part, options) == OK

@@ -154,6 +154,11 @@ def ladder_caption(comparison: Comparison, block: Block) -> str:
             "so the gains look better than they are, and their intervals and p values do not allow for the choice. New "
             "seeds would tell."
         )
+        if block.candidates and comparison.trials["status"].isin(["finished", "failed"]).all():
+            parts.append(
+                "The ladder is not at its top: no candidate for the next rung has a result "
+                f"({', '.join(block.candidates)})."
+            )
     return " ".join(parts)
 
 

@@ -75,8 +75,10 @@ def differences(study: Study, trials: pd.DataFrame, examples: Examples | None = 
     p, table["p_same"] = _over_images(study, pairs, table, growing) if over_images else _over_seeds(study, tests)
     table["p_holm"], table["p_same_holm"] = holm(p), holm(table["p_same"])
     table["verdict"] = _verdicts(study, sign, p, table["p_same"].to_numpy(float))
-    open_ = (table["verdict"] == UNSURE).to_numpy() & (~over_images | (with_images == pairs.n))
-    for name, values in still_needed(study, pairs, open_, examples if over_images else None).items():
+    open_ = (table["verdict"] == UNSURE).to_numpy()
+    if over_images:
+        open_ = open_ & (with_images == pairs.n)
+    for name, values in still_needed(study, trials, pairs, open_, examples if over_images else None).items():
         table[name] = values
     table["reason"] = _reasons(study, table, over_images, with_images, sign)
     table["sensitivity"] = _sensitivity(study, trials, pairs, over_images)
@@ -213,6 +215,8 @@ def _reasons(
     for n, mean, reason, verdict, p_holm, images_low, both_p, images, way in zip(
         *columns, with_images.tolist(), sign.tolist(), strict=True
     ):
+        if over_images and n > 1 and np.isfinite(both_p):
+            reason = ""  # seeds may agree exactly, and images still tell
         if n == 1 and np.isfinite(images_low):
             reason += ": no verdict over seeds; the interval over images speaks of these trainings only"
         elif not reason and n < least:

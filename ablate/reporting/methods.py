@@ -70,9 +70,10 @@ def of_images(comparison: Comparison) -> list[str]:
     summary, study, found = comparison.summary, comparison.study, []
     both, images = summary["both_low"].notna(), summary["images_low"].notna()
     if both.any():
+        what = f"{level(study)} {'interval' if study.sequential is None else 'repeated confidence interval'}"
         found.append(
-            f"{BOTH}: {level(study)} interval of the same difference for other seeds on other held-out images, by the "
-            "outcomes of each seed on each image (two-way analysis of variance, seeds crossed with images)."
+            f"{BOTH}: {what} of the same difference for other seeds on other held-out images, by the outcomes of each "
+            "seed on each image (two-way analysis of variance, seeds crossed with images)."
         )
     if (images & ~both).any():
         found.append(
@@ -160,23 +161,26 @@ def _stopping(comparison: Comparison) -> list[str]:
     if study.sequential is None:
         return []
     least, most = study.sequential.least, study.sequential.most
+    boundary = "Pocock's boundary, 1977, for t tests"
+    if _over_images(comparison):
+        boundary += ", which these tests reach less often"
     told = (
         f"Seeds were added, from {least} up to {most}, only where a verdict was open. p is the probability that the "
-        "smallest p of all possible looks is as small where there is no effect (Pocock's boundary, 1977, for t tests), "
-        "so p and the intervals hold under this stopping; effect sizes, and intervals found by the bootstrap or over "
+        f"smallest p of all possible looks is as small where there is no effect ({boundary}), so p and the intervals "
+        "hold under this stopping; effect sizes, and intervals found by the bootstrap or for these trainings on other "
         "images, take seeds as fixed."
     )
     if saved := trials_saved(comparison):
         told += (
             f" Verdicts that were reached early have saved {plural(saved, 'Trial')} of the "
-            f"{len(study.variants) * most} that {most} seeds of every Variant would take."
+            f"{len(_sharing(comparison)) * most} that {most} seeds of every Variant would take."
         )
     return [told]
 
 
 def trials_saved(comparison: Comparison) -> int:
     """Trials that need not be trained since a verdict was reached before the last seed; the baseline's once none is
-    open any more.
+    open any more. Those that Variants share are saved once all of these are decided.
     """
     study, summary = comparison.study, comparison.summary
     if study.sequential is None:
@@ -184,7 +188,19 @@ def trials_saved(comparison: Comparison) -> int:
     decided = dict(zip(summary["variant"], summary["verdict"].isin((HELPS, HURTS, SAME)), strict=True))
     decided[study.baseline.name] = all(decided[variant.name] for variant in study.variants[1:])
     seeds = comparison.trials.groupby("variant")["seed"].nunique()
-    return int(sum(study.sequential.most - int(seeds[name]) for name, is_decided in decided.items() if is_decided))
+    return sum(
+        study.sequential.most - max(int(seeds[name]) for name in names)
+        for names in _sharing(comparison)
+        if all(decided[name] for name in names)
+    )
+
+
+def _sharing(comparison: Comparison) -> list[list[str]]:
+    """The Variants' names, those together whose Trials are the same: they differ in what is judged of them."""
+    groups: dict[str, list[str]] = {}
+    for name, trial_id in comparison.trials.groupby("variant", sort=False)["trial_id"].first().items():
+        groups.setdefault(str(trial_id), []).append(str(name))
+    return list(groups.values())
 
 
 def effect_size(comparison: Comparison) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -49,6 +50,17 @@ def strangers(study: Study, folder: Path) -> int:
     """How many Trials the report knows that the study does not have as it is now: its files, data or code changed."""
     own = {trial.id for trial in study.trials}
     return len({row["trial_id"] for row in _rows(folder / TRIALS, ("trial_id",))} - own)
+
+
+def seeds_in(study: Study, folder: Path) -> dict[str, int]:
+    """Variant -> how many seeds the report has planned for it, of a study that adds seeds by results; no fewer than the
+    study's least.
+    """
+    least = study.sequential.least if study.sequential else 0
+    possible = study.possible() if study.possible else study.trials
+    rows = {(row["variant"], row["trial_id"]) for row in _rows(folder / TRIALS, ("trial_id", "variant"))}
+    counts = Counter(trial.variant for trial in possible if (trial.variant, trial.id) in rows)
+    return {variant.name: max(counts[variant.name], least) for variant in study.variants}
 
 
 def _rows(path: Path, wanted: Iterable[str]) -> list[dict[str, str]]:

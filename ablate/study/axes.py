@@ -59,6 +59,12 @@ class Axes:
         return {factor: number for number, axis in enumerate(self.all) for factor in axis.factors}
 
     @cached_property
+    def words(self) -> Mapping[tuple[str, str], str]:
+        """Each Factor with each of its Levels, the reference too, in the study's order -> both in one word."""
+        every = ((name, level) for name, f in self.factors.items() for level in (f.reference, *f.levels))
+        return {(name, level): f"{name}={level}" for name, level in every}
+
+    @cached_property
     def _columns(self) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
         """Factor, its axis, and its Level at each place there, in the study's order of Factors."""
         found = []
@@ -78,6 +84,20 @@ class Axes:
     def name(self, point: Point) -> str:
         """``baseline``, or the Levels that differ from it: ``posemb=learned,pool=cls``."""
         return ",".join([word for axis, words in self._words if (word := words[point[axis]])]) or BASELINE
+
+    def named(self, name: str) -> Point | None:
+        """The point of a name, the inverse of `name`; None where no point has it, as one in another order."""
+        levels = {}
+        for word in () if name == BASELINE else name.split(","):
+            factor, _, level = word.partition("=")
+            if (factor, level) not in self.words:
+                return None
+            levels[factor] = level
+        try:
+            point = self.at(levels)
+        except ApartError:
+            return None
+        return point if self.name(point) == name else None
 
     def levels(self, point: Point) -> dict[str, str]:
         """Factor -> Level, for every Factor."""

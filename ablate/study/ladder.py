@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ablate.study.axes import ApartError, Axes, Point
 from ablate.study.design_spec import LadderSpec
 from ablate.study.document import Path_
+from ablate.study.reach import Places, Reach
 from ablate.study.resolve import Scope, check_level
 from ablate.study.rules import Rules
-
-#: Of the rungs that a greedy ladder could reach, so many are known: all of them up to 12 steps, else those of the
-#: fewest steps. Each takes some 50 microseconds.
-MOST_RUNGS = 2**12
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,8 @@ class Ladder:
     """Of a greedy ladder: every point that was, or is, a candidate for a rung."""
     candidates: Mapping[str, Point] = field(default_factory=dict)
     """Of a greedy ladder that is not at its top: step -> the point that it would lead to."""
-    reachable: Callable[[], tuple[Point, ...]] = tuple
-    """Of a greedy ladder: each rung above the foot that some results lead to, those of the fewest steps first and no
-    more than `MOST_RUNGS`. Found when it is asked for."""
+    reach: Reach | None = None
+    """Of a greedy ladder: wherever results may lead it."""
 
     @property
     def points(self) -> tuple[Point, ...]:
@@ -105,21 +102,7 @@ class _Maker:
             candidates = dict(self._candidates(taken, rungs[-1]))
         tried += candidates.values()
         every = tuple(dict.fromkeys(tried))
-        return Ladder(tuple(rungs), tuple(taken), self.backward, True, every, candidates, self.reachable)
-
-    def reachable(self) -> tuple[Point, ...]:
-        """Wherever the ladder can get to, whatever results choose at each rung."""
-        found: dict[Point, None] = {}
-        level: dict[frozenset[int], Point] = {frozenset(): self.point(())}
-        while level and len(found) < MOST_RUNGS:
-            higher: dict[frozenset[int], Point] = {}
-            for taken, below in level.items():
-                for text, point in self._candidates([self.steps[number] for number in sorted(taken)], below):
-                    number = next(n for n, step in enumerate(self.steps) if step.text == text)
-                    higher[taken | {number}] = point
-            found |= dict.fromkeys(higher.values())
-            level = higher
-        return tuple(found)[:MOST_RUNGS]
+        return Ladder(tuple(rungs), tuple(taken), self.backward, True, every, candidates, self._reach)
 
     def _candidates(self, taken: Sequence[Step], below: Point) -> Iterator[tuple[str, Point]]:
         for step in self.steps:
@@ -129,11 +112,16 @@ class _Maker:
 
     def point(self, taken: Sequence[Step]) -> Point:
         """Where some steps lead from the foot, whatever the order in which they were taken: the study's decides."""
-        levels: dict[str, str] = {}
-        for step in self.steps:
-            if (step in taken) != self.backward:
-                levels |= step.levels
-        return self.axes.at(levels)
+        made = sum(1 << number for number, step in enumerate(self.steps) if (step in taken) != self.backward)
+        return self._reach.point(made)
+
+    @cached_property
+    def _reach(self) -> Reach:
+        return Reach(tuple(map(self._places, self.steps)), self.axes.origin, self.rules, self.backward)
+
+    def _places(self, step: Step) -> Places:
+        point = self.axes.at(step.levels)
+        return tuple((axis, point[axis]) for axis in dict.fromkeys(self.axes.of[factor] for factor in step.levels))
 
     def _check_allowed(self, point: Point, what: str, at: Path_) -> None:
         rule = self.rules.broken_by(point)

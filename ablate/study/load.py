@@ -18,7 +18,7 @@ from ablate.study.checking import findings
 from ablate.study.design_spec import DesignSpec
 from ablate.study.document import Document, parse_setting, read_document
 from ablate.study.errors import StudyError
-from ablate.study.matched import Count, with_control_names, with_controls, without_suffix
+from ablate.study.matched import Count, with_control_names, with_controls
 from ablate.study.published import published_columns
 from ablate.study.resolve import Scope, resolve_factors, resolve_teachers
 from ablate.study.spec import ProfileSpec, StudyFile
@@ -84,7 +84,7 @@ class _Reading:
         """The Study with what results have added. Raises `StudyError`."""
         scope, spec, base = self.scope, self.scope.spec, self.base
         factors, specs = resolve_factors(scope), resolve_teachers(scope)
-        variants = resolve_variants(scope, factors, base, specs, only=without_suffix(self.only), growth=growth)
+        variants = resolve_variants(scope, factors, base, specs, only=self.only, growth=growth)
         metric, sequential = spec.metric, resolve_sequential(scope, self.seeds)
         made = with_controls(variants.chosen, scope, base, self.count)
         names = with_control_names(variants.names, made, scope)
@@ -106,7 +106,7 @@ class _Reading:
             data_fingerprint=self.trials.data_of(base.tree),
             published=tuple(column for column in published if not trained.isdisjoint(column.values)),
             citation=spec.citation.strip(),
-            selection=_selection(self.only, self.seeds, self.sets),
+            selection=_selection(self.only, self.seeds, self.sets, led=variants.led),
             analysis=resolve_analysis(scope, names),
             blocks=variants.blocks,
             sequential=sequential,
@@ -170,9 +170,12 @@ def _base(scope: Scope, sets: Sequence[str]) -> BaseRecipe:
     return base.checked()
 
 
-def _selection(only: Sequence[str], seeds: int | None, sets: Sequence[str]) -> str:
+def _selection(only: Sequence[str], seeds: int | None, sets: Sequence[str], *, led: bool) -> str:
     count = [] if seeds is None else [f"--seeds {seeds}"]
-    return " ".join([*(f"--only {p}" for p in only), *count, *(f"--set {s}" for s in sets)])
+    text = " ".join([*(f"--only {p}" for p in only), *count, *(f"--set {s}" for s in sets)])
+    # Elsewhere the same command may choose other Trials. The text names the report's folder, so it is short, and the
+    # same before and after results have led a ladder on.
+    return f"{text}; rungs as far as results here have led" if led else text
 
 
 def _revision(scope: Scope) -> str | None:

@@ -6,7 +6,7 @@ a field that the study names (`match_parameters: model.dim`); what is left of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -78,18 +78,29 @@ def with_control_names(names: Names, variants: Sequence[Variant], scope: Scope) 
         else:
             _, told, why = made[carrier].note.partition(NO_CONTROL)
             absent[name + SUFFIX] = f"{carrier!r} has no control: {why if told else _EQUAL_SIZE}"
-    return Names(carried, lambda: _with_twins(names.further(), carried), absent)
+
+    def ahead(name: str) -> str | None:
+        """What may become a Variant, or the control that it may then have."""
+        own, ending = without_suffix(name)
+        carrier = names.ahead(own)
+        return None if carrier is None else carried.get(carrier + ending, carrier + ending)
+
+    def choices() -> Iterator[str]:
+        yield from names.choices()
+        yield from (name + SUFFIX for name in names.choices())
+
+    def spelled(name: str) -> str | None:
+        own, ending = without_suffix(name)
+        meant = names.spelled(own)
+        return None if meant is None else meant + ending
+
+    return Names(carried, ahead, choices, spelled, absent)
 
 
-def _with_twins(further: Mapping[str, str], carried: Mapping[str, str]) -> dict[str, str]:
-    """Names of what may become a Variant, and of the controls that it may then have."""
-    twins = {name + SUFFIX: carrier + SUFFIX for name, carrier in further.items()}
-    return {**further, **{name: carried.get(twin, twin) for name, twin in twins.items()}}
-
-
-def without_suffix(patterns: Sequence[str]) -> list[str]:
-    """Patterns on Variants' names, those on controls as those on the Variants whose twins they are."""
-    return [pattern.removesuffix(SUFFIX) for pattern in patterns]
+def without_suffix(name: str) -> tuple[str, str]:
+    """The name of the Variant whose twin has a name, or a pattern on such names, and the `SUFFIX`, if it has it."""
+    own = name.removesuffix(SUFFIX)
+    return own, name[len(own) :]
 
 
 def _check_field(field: str, scope: Scope, base: BaseRecipe) -> None:

@@ -199,7 +199,8 @@ class Study:
     citation: str = ""
     """BibTeX of the source."""
     selection: str = ""
-    """What `--only`, `--seeds` and `--set` changed; empty when the study runs as written."""
+    """What `--only`, `--seeds` and `--set` changed, and whether that depends on results; empty when the study runs as
+    written."""
     header: Mapping[str, str] = field(default_factory=dict)
     """The rest of the study's header: command, cost."""
     teachers: tuple[Trial, ...] = ()

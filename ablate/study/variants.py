@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
+from ablate.study.ahead import Ahead
 from ablate.study.axes import ApartError, Axes, Point, resolve_axes
 from ablate.study.bases import BaseRecipe
 from ablate.study.blocks import make_blocks
-from ablate.study.designs import Design, resolve_designs
+from ablate.study.designs import resolve_designs
 from ablate.study.document import Path_
 from ablate.study.enumerations import Given
-from ablate.study.errors import Problem, StudyError
+from ablate.study.errors import StudyError
 from ablate.study.identity import digest
 from ablate.study.levels import check_contradictions, check_levels, recipe_key
 from ablate.study.merging import Named, Names, merged
@@ -22,8 +21,9 @@ from ablate.study.overrides import differences
 from ablate.study.recipes import Recipes
 from ablate.study.resolve import Scope, resolve_listed
 from ablate.study.rules import Rules, resolve_rules
+from ablate.study.selection import depends_on_results, select
 from ablate.study.space import Space
-from ablate.study.study import BASELINE, Block, Factor, Growth, Variant
+from ablate.study.study import Block, Factor, Growth, Variant
 
 #: The most Variants that a study may train: each is resolved and checked (2 ms) before anything trains.
 MAX_VARIANTS = 10_000
@@ -31,10 +31,6 @@ MAX_VARIANTS = 10_000
 MAX_COMBINATIONS = 2**18
 #: The most rungs to which a greedy ladder has not got that are resolved to look for Trials of them.
 MAX_FURTHER = 2**8
-_NOT_CHOSEN = (
-    "a greedy ladder could reach this rung, but no result that is here has led to it; run the study without --only, or "
-    "`ablate report` it first where the Store has its results"
-)
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,8 @@ class Variants:
     blocks: tuple[Block, ...]
     names: Names
     """Of all Variants, whether or not they are chosen."""
+    led: bool
+    """Whether a pattern chooses rungs that are there only where results have led a greedy ladder to them."""
     grows: bool
     """Whether results choose what comes next: there is a greedy ladder, as a whole."""
     further: Callable[[], tuple[Variant, ...]] = tuple
@@ -76,7 +74,8 @@ def resolve_variants(
     listed = _listed(scope, axes, rules)
     generated = Space(axes, [design.points for design in designs], rules)
     _check_bound(scope, generated, only)
-    space = Space(axes, [*generated.designs, Given([point for point, _ in listed.values()])], rules)
+    listed_points = Given([point for point, _ in listed.values()])
+    space = Space(axes, [*generated.designs, listed_points], rules)
     recipes = Recipes(scope, axes, base, teachers)
     effects = check_levels(space, recipes)
 
@@ -90,19 +89,21 @@ def resolve_variants(
     every += [Named(name, point, listed=True) for name, (point, _) in listed.items()]
     check_contradictions(space, recipes, every, place_of)
     key = recipe_key(space, effects)
-    ahead = cache(lambda: _rungs_ahead(space, designs, every))
-    carried_ahead = cache(lambda: _carried_ahead(every, ahead(), key))
     whole = merged(every, key)
-    asked = _only(whole, only, carried_ahead)
+    reaches = [design.ladder.reach for design in designs if design.ladder and design.ladder.reach]
+    ahead = Ahead(axes, reaches, whole, key)
+    asked = select(whole, only, ahead)
     _check_count(scope, len(asked))
     chosen = merged(asked, lambda variant: digest(recipes.of(variant.point)))
-    names = Names.of(whole, chosen, further=carried_ahead)
+    names = ahead.names(whole, chosen)
     blocks = make_blocks(scope, space, designs, list(listed), chosen, names)
     notes = {name: note for name, (_, note) in listed.items()}
     made = tuple(_variant(variant, recipes, notes.get(variant.name, "")) for variant in chosen)
     grows = any(block.greedy for block in blocks)
-    further = (lambda: tuple(_further(made, ahead(), recipes))) if grows else tuple
-    return Variants(made, blocks, names, grows, further)
+    further = (lambda: tuple(_further(made, ahead, recipes))) if grows else tuple
+    fixed = [design.points for design in designs if not (design.ladder and design.ladder.greedy)]
+    led = depends_on_results(only, ahead, Space(axes, [*fixed, listed_points], rules))
+    return Variants(made, blocks, names, led, grows, further)
 
 
 def _variant(variant: Named, recipes: Recipes, note: str) -> Variant:
@@ -145,51 +146,13 @@ def _refuse(scope: Scope, count: int, chosen: str) -> None:
     raise scope.document.error(f"the design has {count:,} Variants; {allowed}{chosen}", at)
 
 
-def _rungs_ahead(space: Space, designs: Sequence[Design], every: Sequence[Named]) -> tuple[Named, ...]:
-    """The rungs that greedy ladders could reach, without those that the study names already."""
-    known = {variant.name for variant in every}
-    points = dict.fromkeys(point for design in designs if design.ladder for point in design.ladder.reachable())
-    return tuple(Named(name, point) for point in points if (name := space.axes.name(point)) not in known)
-
-
-def _carried_ahead(every: Sequence[Named], ahead: Sequence[Named], key: Callable[[Named], Hashable]) -> dict[str, str]:
-    """Name of each rung that is ahead -> the name of what has its Recipe: a Variant, or the first such rung."""
-    carried = Names.of(merged([*every, *ahead], key)).carried
-    return {variant.name: carried[variant.name] for variant in ahead}
-
-
-def _further(made: Sequence[Variant], ahead: Sequence[Named], recipes: Recipes) -> Iterator[Variant]:
+def _further(made: Sequence[Variant], ahead: Ahead, recipes: Recipes) -> Iterator[Variant]:
     """Rungs that are ahead as Variants, without those whose Recipe a Variant has."""
     known = {digest(variant.recipe) for variant in made}
-    for named in ahead[:MAX_FURTHER]:
+    for named in itertools.islice(ahead.rungs(), MAX_FURTHER):
         try:
             variant = _variant(named, recipes, "")
         except StudyError:  # its Levels contradict one another: nobody can have trained it
             continue
         if digest(variant.recipe) not in known:
             yield variant
-
-
-def _only(variants: Sequence[Named], patterns: Sequence[str], ahead: Callable[[], Mapping[str, str]]) -> list[Named]:
-    """The baseline, and those that a pattern fits by any of their names.
-
-    Raises `StudyError` for one that fits none, or none but rungs ``ahead`` (name -> name of what has its Recipe).
-    """
-    if not patterns:
-        return list(variants)
-    chosen = [variant.name == BASELINE for variant in variants]
-    for pattern in patterns:
-        fit = re.compile(fnmatch.translate(pattern)).match
-        hits = [any(map(fit, variant.names)) for variant in variants]
-        if not any(hits):
-            of_rungs = {carrier for name, carrier in ahead().items() if fit(name)}
-            hits = [variant.name in of_rungs for variant in variants]
-            if not any(hits):
-                told = (
-                    _NOT_CHOSEN
-                    if of_rungs
-                    else f"there is no such Variant; {Names.of(variants, further=ahead).unknown(pattern)}"
-                )
-                raise StudyError(Problem(f"--only {pattern}: {told}"))
-        chosen = [before or now for before, now in zip(chosen, hits, strict=True)]
-    return [variant for variant, taken in zip(variants, chosen, strict=True) if taken]

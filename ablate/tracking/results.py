@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ablate.study.study import Study
@@ -42,11 +42,34 @@ def bring_weights(trial_id: str, spool: Spool, store: Store | None = None) -> bo
 
     Returns whether it has them. Raises `StoreUnavailable`.
     """
-    if spool.artifact(trial_id, WEIGHTS) is None and store is not None and store.known([trial_id]):
+    if spool.artifact(trial_id, WEIGHTS) is None and store is not None:
+        _bring_files([trial_id], spool, store)
+    return spool.artifact(trial_id, WEIGHTS) is not None
+
+
+def bring_kept(records: Mapping[str, Record], ending: str, spool: Spool, store: Store | None = None) -> None:
+    """See to it that the spool has the files of finished Trials whose names end so, from the Store where it lacks them.
+
+    A Store that cannot be reached is a warning in the log.
+    """
+    lacking = [
+        trial_id
+        for trial_id, record in records.items()
+        if record.status == "finished"
+        and any(name.endswith(ending) and spool.artifact(trial_id, name) is None for name in record.artifacts)
+    ]
+    if store is not None and lacking:
+        try:
+            _bring_files(lacking, spool, store)
+        except StoreUnavailable as error:
+            _logger.warning("files of %d Trials are missing here: %s", len(lacking), error)
+
+
+def _bring_files(trial_ids: Sequence[str], spool: Spool, store: Store) -> None:
+    for trial_id in store.known(trial_ids):
         with tempfile.TemporaryDirectory(dir=spool.root) as folder:
             store.fetch(trial_id, Path(folder))
             spool.restore(trial_id, Path(folder))
-    return spool.artifact(trial_id, WEIGHTS) is not None
 
 
 def _fetch(missing: list[str], records: dict[str, Record], spool: Spool, store: Store) -> None:

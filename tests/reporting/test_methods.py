@@ -151,3 +151,29 @@ def test_failures_stand_beside_what_they_could_change(fake: SimpleNamespace) -> 
     compared.summary["sensitivity"] = ""
     assert captions.SENSITIVITY not in failures_table(compared)
     assert captions.SENSITIVITY not in captions.failures_caption(compared)
+
+
+def test_trials_that_variants_share_are_saved_once(fake: SimpleNamespace) -> None:
+    """Two Variants that differ in what is judged have the same Trials: these count once, and are saved when both are
+    decided.
+    """
+    compared = compared_of(fake, sequential=Sequential(3, 10))
+    trials = compared.trials
+    own = trials[trials["variant"] == "a"].set_index("seed")["trial_id"]
+    trials.loc[trials["variant"] == "b", "trial_id"] = trials.loc[trials["variant"] == "b", "seed"].map(own)
+    compared.summary["verdict"] = ["", "helps", "no difference"]
+    assert methods.trials_saved(compared) == 14
+    assert "saved 14 Trials of the 20" in captions.comparison_caption(compared)
+    compared.summary["verdict"] = ["", "helps", "not enough evidence"]
+    assert methods.trials_saved(compared) == 0
+
+
+def test_intervals_over_images_are_told_as_what_they_are(fake: SimpleNamespace) -> None:
+    """Repeated ones where results decide the number of seeds, and only then."""
+    for limits, words in (
+        (None, "95 % interval of the same"),
+        (Sequential(3, 9), "95 % repeated confidence interval of"),
+    ):
+        compared = compared_of(fake, sequential=limits)
+        compared.summary["both_low"], compared.summary["both_high"] = [NAN, 0.5, NAN], [NAN, 3.5, NAN]
+        assert f"{captions.BOTH}: {words}" in captions.comparison_caption(compared)

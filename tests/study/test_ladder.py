@@ -51,6 +51,12 @@ def test_a_backward_ladder_takes_back_one_step_at_a_time(cross: Cross) -> None:
     assert ladder(study).backward
 
 
+def test_a_step_may_lead_zipped_factors_back(cross: Cross) -> None:
+    """One of them named at its reference stands for all, whatever earlier steps made of them."""
+    study = cross("zip: [[a, b]]\ndesign: {ladder: {steps: [[a=high, b=high], d=high, a=low]}}\n")
+    assert ladder(study).variants == ("baseline", "a=high,b=high", "a=high,b=high,d=high", "d=high")
+
+
 def test_without_steps_each_factor_is_one(cross: Cross) -> None:
     """In the order of the Factors, or of those that it names."""
     study = cross("design: {ladder: {factors: [d, a]}}\n")

@@ -136,9 +136,10 @@ def test_variants_without_the_field_say_so(controls: Controls) -> None:
     assert found["mlp"].note == f"As it is. {NO_CONTROL}its Recipe has no model.mixer.heads that could be adjusted."
 
 
-def test_patterns_on_controls_choose_their_variants() -> None:
+def test_patterns_on_controls_are_on_their_variants() -> None:
     """A control is trained beside the Variant whose twin it is, whichever of the two a selection names."""
-    assert without_suffix(["deep@matched", "pool=*"]) == ["deep", "pool=*"]
+    assert without_suffix("deep@matched") == ("deep", "@matched")
+    assert without_suffix("pool=*") == ("pool=*", "")
 
 
 def test_equal_models_share_a_search(controls: Controls) -> None:

@@ -34,6 +34,10 @@ def place(error: StudyError) -> tuple[int, int]:
     return problem.line, problem.column
 
 
+def names(study: Study) -> set[str]:
+    return {variant.name for variant in study.variants}
+
+
 def test_a_rung_that_is_not_reached_may_be_named(cross: Cross, numbers: Path) -> None:
     """Its count of settings and its published number wait for it, and stand beside it once the ladder is there."""
     text = GREEDY + NUMBERS.format("a=high,d=high") + TUNED + "a=high,d=high: 5\n"
@@ -134,6 +138,96 @@ def test_what_may_be_named_is_what_can_be_grown(cross: Cross, steps: list[str], 
     assert {trial.variant for trial in study.possible()} == reached
 
 
+STEPS = 16
+MANY = "study: s\nquestion: q\ntrainable: crossed:train\nmetric: {name: m, direction: maximize}\nseeds: 1\nbase: {"
+MANY += ", ".join(f"f{i}: 0" for i in range(STEPS)) + "}\nfactors:\n"
+MANY += "".join(f"  f{i}: {{reference: a, levels: {{b: {{f{i}: 1}}}}}}\n" for i in range(STEPS))
+CLIMBED = "design: {ladder: {order: greedy}}\n"
+TOP = ",".join(f"f{i}=b" for i in range(STEPS))
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_any_rung_of_a_long_ladder_may_be_named(cross: Cross, numbers: Path, direction: str) -> None:
+    """Of 2^16 rungs the top and one in the middle, whether or not a constraint bears on them."""
+    ladder = f"design: {{ladder: {{order: greedy, direction: {direction}}}}}\n"
+    half = ",".join(f"f{i}=b" for i in range(0, STEPS, 2))
+    for rule in ("", "only_if: [{levels: {f2: b}, requires: {f4: b}}]\n"):
+        study = cross(ladder + rule + NUMBERS.format(TOP) + TUNED + f"'{half}': 5\n", base=MANY)
+        assert dict(study.analysis.tuned) == {"baseline": 3, half: 5}
+        assert dict(study.published[0].values) == {"baseline": 76.5, TOP: 78.25}
+        assert (TOP in names(study)) == (direction == "backward")  # which begins there
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_steps_of_several_levels_are_taken_whole(cross: Cross, direction: str) -> None:
+    """Of zipped Factors and of one step's, no rung has a part; the nearest name is told."""
+    steps = "[[a=high, b=high], [c=high, d=high], c=middle, e=high]"
+    text = "  e: {reference: low, levels: {high: {e: 1}}}\nzip: [[a, b]]\n"
+    text += f"design: {{ladder: {{order: greedy, direction: {direction}, steps: {steps}}}}}\n"
+    for name in ("a=high,b=high,e=high", "c=high,d=high,e=high", "a=high,b=high,c=middle,e=high"):
+        assert cross(text + TUNED + f"{name}: 5\n").analysis.tuned[name] == 5
+    for name in ("a=high,e=high", "c=high,e=high", "a=high,b=high,c=high"):
+        with pytest.raises(StudyError, match=f"no Variant named '{name}'; .*; did you mean"):
+            cross(text + TUNED + f"{name}: 5\n")
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("f0=b,f1=b,f2=b,f3=b,f4=b,f5=b,f6=b,f7=b,f8=b,f9=c", "f0=b,f1=b,f2=b,f3=b,f4=b,f5=b,f6=b,f7=b,f8=b,f9=b"),
+        ("f1=b,f0=b", "f0=b,f1=b"),
+        ("f12=b, f3=a", "f12=b"),
+        ("f0=b,f0=b", None),
+        ("f0=b,f?=c", None),
+        ("zzz", None),
+    ],
+)
+@pytest.mark.parametrize("design", [CLIMBED, "design: factorial\n"])
+def test_a_long_name_is_corrected_part_by_part(cross: Cross, design: str, asked: str, meant: str | None) -> None:
+    """Of 2^16 names, none is told that is near as a whole alone."""
+    with pytest.raises(StudyError) as error:
+        cross(design, base=MANY, only=[asked])
+    hint = str(error.value).rpartition(" in all)")[2]
+    assert hint == ("" if meant is None else f"; did you mean {meant!r}?")
+
+
+def test_a_listed_name_is_corrected_beside_a_long_ladder(cross: Cross) -> None:
+    """Names of rungs ahead are many, but none of them is like it."""
+    with pytest.raises(StudyError, match=r"more than 2,0\d\d in all\); did you mean 'mine'"):
+        cross(CLIMBED + "variants: {mine: {levels: {f0: b}}}\n", base=MANY, only=["mien"])
+
+
+def test_two_names_of_one_recipe_ahead_are_one(cross: Cross) -> None:
+    """Where a Level does what two others do together, neither of the rungs is there yet."""
+    shared = "  f: {reference: low, levels: {high: {a: 1, b: 1}}}\ndesign: {ladder: {order: greedy, steps: [a=high, "
+    text = shared + "b=high, d=high, f=high]}}\n" + TUNED + "a=high,b=high,d=high: 5\n    "
+    assert cross(text).analysis.tuned["a=high,b=high,d=high"] == 5
+    with pytest.raises(StudyError, match="'d=high,f=high' is 'a=high,b=high,d=high', which is named here already"):
+        cross(text + "d=high,f=high: 5\n")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "further", "is_told"),
+    [
+        ("a=high*", "", True),  # a=high is there, and a=high,b=high is a rung that may come
+        ("?=high", "", False),  # the candidates for the first rung
+        ("a=high", "", False),
+        ("a=high*", "factorial: {factors: [a, b, d]}", False),  # all there, whatever results choose
+    ],
+)
+def test_a_pattern_that_results_decide_is_told(cross: Cross, pattern: str, further: str, is_told: bool) -> None:
+    """The selection says that it has the rungs which results have led to, in the same words before and after."""
+    text = f"design: [{{ladder: {{order: greedy, steps: [a=high, b=high, d=high]}}}}{further and f', {{{further}}}'}]\n"
+    expected = f"--only {pattern}" + ("; rungs as far as results here have led" if is_told else "")
+    assert cross(text, only=[pattern]).selection == expected
+    assert cross(text, only=[pattern], growth=Growth(rungs={0: ("b=high", "a=high")})).selection == expected
+
+
+def test_a_ladder_of_a_given_order_needs_no_such_words(cross: Cross) -> None:
+    """Its rungs are the same everywhere."""
+    assert cross(GREEDY.replace("greedy", "given"), only=["a=high*"]).selection == "--only a=high*"
+
+
 def deep(recipe: ResolvedRecipe) -> int:
     """Parameters that grow with depth and width alone."""
     return int(recipe["model"]["depth"] * recipe["model"]["dim"] ** 2)
@@ -182,3 +276,5 @@ def test_a_control_that_is_not_there_is_told_with_the_reason(controlled: Callabl
         controlled("posemb=none@matched")
     with pytest.raises(StudyError, match=r"no Variant named 'depth=5@matched'; .*did you mean 'depth=4@matched'"):
         controlled("depth=5@matched")
+    with pytest.raises(StudyError, match=r"--only depth=5@matched: there is .*; did you mean 'depth=4@matched'\?$"):
+        controlled("depth=4@matched", only=["depth=5@matched"])

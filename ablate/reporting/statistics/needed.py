@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special, stats
 
 from ablate.reporting.statistics.looks import Looks
@@ -49,34 +50,39 @@ class FurtherSeeds:
     margin: float | None = None
     power: float = 0.8
 
-    def __call__(self, pairs: Pairs) -> Further:
-        """Of each comparison with two pairs or more and a spread; a decided one is not told from an open one."""
+    def __call__(self, pairs: Pairs, lost: npt.NDArray[np.int64] | None = None) -> Further:
+        """Of each comparison with two pairs or more and a spread; a decided one is not told from an open one.
+
+        ``lost`` (V,) are seeds that have ended without a pair: they count against the maximum, and are no look.
+        """
         seeds, most = np.full(len(pairs.n), np.nan), np.full(len(pairs.n), np.nan)
+        gone = np.zeros(len(pairs.n), dtype=np.int64) if lost is None else lost
         for row in np.flatnonzero((pairs.n > 1) & ~pairs.equal):
             values = pairs.values[row]
-            seeds[row], most[row] = self._of(values[~np.isnan(values)])
+            seeds[row], most[row] = self._of(values[~np.isnan(values)], int(gone[row]))
         return Further(seeds, most)
 
-    def _of(self, values: Floats) -> tuple[float, float]:
+    def _of(self, values: Floats, lost: int) -> tuple[float, float]:
         """Further pairs and, where it takes another one, the maximum."""
         n, own = len(values), self.looks.most
-        if n < own:
-            decided = self._decided(_Continued(values, own), self.looks)
+        room = own - lost - n
+        if room > 0:
+            decided = self._decided(_Continued(values, own), self.looks)[:room]
             if enough := np.flatnonzero(decided >= self.power).tolist():
                 return float(enough[0] + 1), np.nan
-        low, high = max(n, own), FURTHEST
+        low, high = max(n + lost, own), FURTHEST
         if low >= high:
             return np.nan, np.nan
         futures = _Continued(values, high)
-        if self._chance(futures, high) < self.power:
+        if self._chance(futures, high, lost) < self.power:
             return np.nan, np.nan
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if self._chance(futures, middle) >= self.power else (middle, high)
-        return float(high - n), float(high)
+            low, high = (low, middle) if self._chance(futures, middle, lost) >= self.power else (middle, high)
+        return float(high - lost - n), float(high)
 
-    def _chance(self, futures: _Continued, most: int) -> float:
-        return float(self._decided(futures, Looks(self.looks.least, most))[-1])
+    def _chance(self, futures: _Continued, most: int, lost: int) -> float:
+        return float(self._decided(futures, Looks(self.looks.least, most))[-1 - lost])
 
     def _decided(self, futures: _Continued, looks: Looks) -> Floats:
         """Share of the futures that have decided, by the number of further pairs: (looks.most - n,)."""

@@ -184,27 +184,33 @@ class PowerOverImages:
 
 
 def further_of_growing(
-    shares: Shares, looks: Looks, level: float, margin: float | None = None
+    shares: Shares,
+    looks: Looks,
+    level: float,
+    margin: float | None = None,
+    lost: npt.NDArray[np.int64] | None = None,
 ) -> tuple[FurtherOfBoth, Floats]:
     """The same for a study that looks with every seed, ``level`` being that of one comparison over all looks; and the
-    maximum that it would have to name, NaN where its own leaves room enough.
+    maximum that it would have to name, NaN where its own leaves room enough. ``lost`` (V,) are seeds that have ended
+    without a pair: they count against the maximum, and are no look.
 
     By the chance at the last of the looks alone, so the numbers are a little too large. A larger maximum is another
     boundary: see `needed.FurtherSeeds` for what is assumed of it.
     """
     found = PowerOverImages(1, looks.nominal(level), margin=margin).further(shares)
     most = np.full(len(shares.mean), np.nan)
-    for row in np.flatnonzero(shares.pairs + found.seeds > looks.most):
+    used = shares.pairs + (0 if lost is None else lost)
+    for row in np.flatnonzero(used + found.seeds > looks.most):
         own = shares.only(np.array([row]))
-        pairs, largest, wanted = float(own.pairs[0]), looks.most, float((own.pairs + found.seeds[row])[0])
+        planned, largest, wanted = float(used[row]), looks.most, float(used[row] + found.seeds[row])
         # A larger maximum has a smaller level, which may take more seeds again.
         while largest < wanted <= FURTHEST:
             largest = int(wanted)
             alpha = float(boundaries(looks.least, level, 2)[largest])
             again = PowerOverImages(1, alpha, margin=margin).further(own)
-            found.images[row], wanted = again.images[0], pairs + float(again.seeds[0])
+            found.images[row], wanted = again.images[0], planned + float(again.seeds[0])
         told = wanted <= largest
-        found.seeds[row], most[row] = (largest - pairs, largest) if told else (np.nan, np.nan)
+        found.seeds[row], most[row] = (largest - planned, largest) if told else (np.nan, np.nan)
         found.images[row] = found.images[row] if told or np.isnan(wanted) else np.nan
     return found, most
 

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from ablate.reporting.statistics.intervals import EQUAL, half_width
 from ablate.reporting.statistics.looks import Looks
 from ablate.reporting.statistics.pairs import Floats, Pairs, Side
+from ablate.reporting.statistics.repeated import RepeatedTests
 
 
 @dataclass(frozen=True, eq=False)
-class SequentialTests:
+class SequentialTests(RepeatedTests):
     """Student's t over pairs whose number was not fixed beforehand (see `PairedTests`).
 
     P values are those of `Looks`: they keep their meaning however often one has looked and for whatever reason one has
@@ -27,31 +29,13 @@ class SequentialTests:
     looks: Looks
     alpha: float = 0.05
 
-    @cached_property
-    def low(self) -> Floats:
-        """Lower end of the repeated interval, (V,)."""
-        return self.pairs.mean - self._half
+    @property
+    def _mean(self) -> Floats:
+        return self.pairs.mean
 
-    @cached_property
-    def high(self) -> Floats:
-        """Upper end, (V,)."""
-        return self.pairs.mean + self._half
-
-    @cached_property
-    def p(self) -> Floats:
-        """Two-sided, of no difference, adjusted for the looks so far, (V,)."""
-        smallest = np.minimum(self._smallest(0.0, "above"), self._smallest(0.0, "below"))
-        return np.where(self.pairs.zero, 1.0, self.looks.adjusted(np.minimum(2 * smallest, 1.0)))
-
-    @cached_property
-    def sign(self) -> Floats:
-        """Of the mean difference at the look with the smallest p, which need not be the last one, (V,)."""
-        above, below = self._smallest(0.0, "above"), self._smallest(0.0, "below")
-        return np.where(np.isnan(above), 0.0, np.where(above <= below, 1.0, -1.0))
-
-    def p_beyond(self, bound: float, side: Side) -> Floats:
-        """One-sided against ``bound``, adjusted for the looks so far, (V,)."""
-        return self.looks.adjusted(self._smallest(bound, side), sides=1)
+    @property
+    def _zero(self) -> npt.NDArray[np.bool_]:
+        return self.pairs.zero
 
     @cached_property
     def _half(self) -> Floats:
@@ -77,7 +61,6 @@ class SequentialTests:
         return np.stack(means, axis=1), np.stack(deviations, axis=1)
 
     def _smallest(self, bound: float, side: Side) -> Floats:
-        """The smallest one-sided p of the looks so far, (V,); NaN before the first, or without a spread."""
         mean, std = self._summaries
         n = np.arange(self.looks.least, self.looks.most + 1)
         t = (mean - bound) / (std / np.sqrt(n))

@@ -13,11 +13,12 @@ import pandas as pd
 from ablate.reporting.statistics.crossed import critical, p_value
 from ablate.reporting.statistics.looks import Looks
 from ablate.reporting.statistics.pairs import Floats, Side
+from ablate.reporting.statistics.repeated import RepeatedTests
 from ablate.reporting.statistics.shares import Shares
 
 
 @dataclass(frozen=True, eq=False)
-class SequentialSeedsAndImages:
+class SequentialSeedsAndImages(RepeatedTests):
     """The test of `SeedsAndImages` for other seeds on other images, looked at with every seed (see `PairedTests`).
 
     Each look judges the mean of the first n pairs by the two-way analysis of variance; the smallest p of all looks is
@@ -55,31 +56,13 @@ class SequentialSeedsAndImages:
         return found
 
     @cached_property
-    def low(self) -> Floats:
-        """Lower end of the repeated interval, (V,)."""
-        return self._now(self.shares.mean) - self._half
+    def _mean(self) -> Floats:
+        return self._now(self.shares.mean)
 
     @cached_property
-    def high(self) -> Floats:
-        """Upper end, (V,)."""
-        return self._now(self.shares.mean) + self._half
-
-    @cached_property
-    def p(self) -> Floats:
-        """Two-sided, of no difference, adjusted for the looks so far, (V,)."""
-        zero = (self._now(self.shares.still) == 1) & (self._now(self.shares.mean) == 0)
-        smallest = np.minimum(self._smallest(0.0, "above"), self._smallest(0.0, "below"))
-        return np.where(zero, 1.0, self.looks.adjusted(np.minimum(2 * smallest, 1.0)))
-
-    @cached_property
-    def sign(self) -> Floats:
-        """Of the mean difference at the look with the smallest p, which need not be the last one, (V,)."""
-        above, below = self._smallest(0.0, "above"), self._smallest(0.0, "below")
-        return np.where(np.isnan(above), 0.0, np.where(above <= below, 1.0, -1.0))
-
-    def p_beyond(self, bound: float, side: Side) -> Floats:
-        """One-sided against ``bound``, adjusted for the looks so far, (V,)."""
-        return self.looks.adjusted(self._smallest(bound, side), sides=1)
+    def _zero(self) -> npt.NDArray[np.bool_]:
+        found: npt.NDArray[np.bool_] = (self._now(self.shares.still) == 1) & (self._mean == 0)
+        return found
 
     @cached_property
     def _half(self) -> Floats:
@@ -94,7 +77,6 @@ class SequentialSeedsAndImages:
         return np.where(self.n > 0, found, np.nan)
 
     def _smallest(self, bound: float, side: Side) -> Floats:
-        """The smallest one-sided p of the looks so far, (V,); NaN before the first, or without a spread."""
         shares = self.shares
         away = (shares.mean - bound if side == "above" else bound - shares.mean).ravel()
         of_looks = (shares.seeds.ravel(), shares.images.ravel(), shares.pairs.ravel() - 1)

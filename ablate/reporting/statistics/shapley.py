@@ -39,6 +39,8 @@ class ShapleyShares:
         """``table`` is (seeds, Levels of the first Factor, Levels of the second, ...), the reference at place 0."""
         places = [(f, k) for f in range(table.ndim - 1) for k in range(1, table.shape[f + 1])]
         shares = np.stack([share(_two_levels(table, f, k), f) for f, k in places], axis=1)
+        # A share does not take the other Levels of its own Factor, but only shares of the same seeds add up.
+        shares[~_complete(table)] = np.nan
         found = over_seeds(shares, _size(table), self.judge)
         found.insert(0, "level", [k for _, k in places])
         found.insert(0, "factor", [f for f, _ in places])
@@ -46,10 +48,9 @@ class ShapleyShares:
 
     def total(self, table: Array) -> pd.DataFrame:
         """Everything changed less the baseline: one row with the columns of `over_seeds`."""
-        corner = _two_levels(table)
-        seeds = corner.reshape(len(corner), -1)
-        complete = np.isfinite(seeds).all(axis=1)
-        return over_seeds(np.where(complete, seeds[:, -1] - seeds[:, 0], np.nan)[:, None], _size(table), self.judge)
+        seeds = _two_levels(table).reshape(len(table), -1)
+        total = np.where(_complete(table), seeds[:, -1] - seeds[:, 0], np.nan)
+        return over_seeds(total[:, None], _size(table), self.judge)
 
 
 def share(values: Array, player: int) -> Array:
@@ -71,6 +72,11 @@ def _two_levels(table: Array, player: int | None = None, level: int = 1) -> Arra
         rest = np.take(table, [level] if axis - 1 == player else range(1, table.shape[axis]), axis=axis)
         table = np.concatenate([np.take(table, [0], axis=axis), rest.mean(axis=axis, keepdims=True)], axis=axis)
     return table
+
+
+def _complete(table: Array) -> npt.NDArray[np.bool_]:
+    """(seeds,) whether a seed has all results."""
+    return np.asarray(np.isfinite(table).reshape(len(table), -1).all(axis=1))
 
 
 def _size(table: Array) -> float:

@@ -123,3 +123,17 @@ def test_boundaries_of_all_maxima_at_once_are_those_of_each(level: float, sides:
     for most in (10, 30):
         exact = Looks(3, most).nominal(level, sides=sides)
         assert boundaries(3, level, sides)[most] == pytest.approx(exact, rel=0.25)
+
+
+def test_a_failed_seed_counts_against_the_maximum() -> None:
+    """One that has ended without a pair leaves one seed less; where none is left, a larger maximum is told, which has
+    room for it.
+    """
+    values = with_moments(4, 1.6, 1.0)
+    needs, pairs = FurtherSeeds(Looks(3, 6), 0.05), pairs_of(values[None])
+    whole = needs(pairs, np.array([0]))
+    assert whole.seeds[0] <= 2
+    assert np.isnan(whole.most[0])
+    full = needs(pairs, np.array([2]))
+    assert full.most[0] > 6
+    assert full.seeds[0] == full.most[0] - 2 - 4

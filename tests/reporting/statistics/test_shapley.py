@@ -102,3 +102,15 @@ def test_twelve_factors_are_exact() -> None:
     table = np.random.default_rng(3).normal(0, 1, (2, *(2,) * 12))
     shares = ShapleyShares()
     assert shares(table)["estimate"].sum() == pytest.approx(shares.total(table)["estimate"].item(), abs=1e-9)
+
+
+def test_shares_of_several_levels_add_up_where_a_trial_has_failed() -> None:
+    """A share of one Level does not take the others of its Factor, but all are of the same seeds as the total."""
+    table = np.random.default_rng(2).normal(0, 1, (4, 3, 2))
+    table[1, 2, 0] = np.nan
+    shares = ShapleyShares()
+    found, total = shares(table), shares.total(table)
+    assert set(found["pairs"]) == {3} == set(total["pairs"])
+    assert found.groupby("factor")["estimate"].mean().sum() == pytest.approx(
+        np.delete(table, 1, axis=0)[:, 1:, 1].mean() - np.delete(table, 1, axis=0)[:, 0, 0].mean(), abs=1e-9
+    )
