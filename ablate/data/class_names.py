@@ -40,6 +40,8 @@ def names_here(data: Data) -> list[str] | None:
         names = read(data)
     except OSError:  # the folder went away, or may not be read: a report does without
         return None
+    # Folders may have names that no encoding explains; a report must be able to write them.
+    names = [name.encode("utf-8", "replace").decode("utf-8") for name in names]
     return names if len(names) == data.classes else None
 
 
@@ -109,7 +111,7 @@ def _lines(path: Path) -> list[str]:
     """The lines of a text that are not empty; none where there is no such file."""
     if not path.is_file():
         return []
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

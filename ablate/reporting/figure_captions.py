@@ -7,6 +7,7 @@ from ablate.reporting.captions import better
 from ablate.reporting.comparison import Comparison
 from ablate.reporting.design_captions import design_figure_captions
 from ablate.reporting.drawn_variants import FEW, not_drawn
+from ablate.reporting.figures.pareto_points import MOST_NUMBERED, cost_points, differ
 
 
 def figure_captions(comparison: Comparison) -> dict[str, str]:
@@ -34,13 +35,25 @@ def figure_captions(comparison: Comparison) -> dict[str, str]:
             f"Every Trial's {comparison.metric_title}, one marker shape per seed; the bar is the mean. Trials without "
             f"a result are named at the right by seed and cause. {wide}{few}"
         ),
-        "pareto": (
-            f"Mean {comparison.metric_title} of each Variant against what it costs, with its interval (of the front "
-            "alone where Variants are many); in the panel of time a level line is ± one standard deviation over seeds. "
-            "Filled points on the line are the front: no other Variant costs as little and is as good, by the means "
-            "alone, so luck moves it. Diamonds are controls at equal parameters, dotted lines lead to their Variants. "
-            "Arrows at an edge are Variants beyond the axis, with their means. A number stands for a name on the front "
-            "that found no room, and the legend has the key; other names are left out where they would collide."
-        ),
+        "pareto": _pareto(comparison),
         **design_figure_captions(comparison),
     }
+
+
+def _pareto(comparison: Comparison) -> str:
+    points, time = cost_points(comparison), ""
+    if differ("seconds", points):
+        time = "; in the panel of time a level line is ± one standard deviation over seeds"
+    parts = [
+        f"Mean {comparison.metric_title} of each Variant against what it costs, with its interval (of the front alone "
+        f"where Variants are many){time}. Filled points on the line are the front: no other Variant costs as little "
+        "and is as good, by the means alone, so luck moves it.",
+    ]
+    if (points["partner"] != "").any():
+        parts.append("Diamonds are controls at equal parameters, dotted lines lead to their Variants.")
+    parts.append(
+        "Arrows at an edge, where drawn, are Variants beyond the axis, with their means. A number beside a point "
+        "stands for a name that found no room, with its key in the legend; names are left out where they would "
+        f"collide, and on a front of more than {MOST_NUMBERED} those of the smaller steps."
+    )
+    return " ".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -40,6 +41,17 @@ def test_a_folder_is_named_by_its_folders(tmp_path: Path) -> None:
         write(tmp_path / "photos/train" / name / "0.png", "no image")
     assert names_here(of("imagefolder:photos")) == NAMES
     assert names_here(of("imagefolder:photos", train_split="test")) is None
+
+
+def test_names_can_always_be_written(tmp_path: Path) -> None:
+    """A folder whose name is no UTF-8 has one with a question mark; a mark of the byte order is no part of a name."""
+    for name in (b"ant", b"bee", b"caf\xe9"):
+        folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/photos/train/" + name))
+        folder.mkdir(parents=True)
+        (folder / "0.png").touch()
+    assert names_here(of("imagefolder:photos")) == ["ant", "bee", "caf?"]
+    write(tmp_path / "shards/classnames.txt", "\ufeff" + "\n".join(NAMES))
+    assert names_here(of("wds/shards")) == NAMES
 
 
 def test_classes_that_were_left_out_leave_no_names(tmp_path: Path) -> None:

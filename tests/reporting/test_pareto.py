@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
 from ablate.reporting.comparison import Comparison, compare, comparison
+from ablate.reporting.figure_captions import figure_captions
 from ablate.reporting.figures import pareto
 from ablate.reporting.figures.pareto_points import cost_points, differ, front
 from ablate.reporting.figures.placing import Labels
@@ -249,3 +250,32 @@ def test_committed_results_are_drawn(study: str, fake: SimpleNamespace) -> None:
     smallest = compared.summary.loc[compared.summary["parameters"].idxmin(), "parameters"]
     edge = [line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post"]
     assert np.asarray(edge[0].get_xdata())[0] == pytest.approx(smallest)
+
+
+def test_a_long_front_is_drawn_a_few_times_and_fits_a_page(
+    fake: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 120 on the front at most 24 are numbered, in six lines of the legend, and the figure is made thrice."""
+    means = {"baseline": 50.0, **{f"v{k}=on": 50 + 0.3 * k for k in range(1, 121)}}
+    flops = {name: 1e6 * (1 + place) for place, name in enumerate(means)}
+    made = []
+    monkeypatch.setattr(pareto, "new_figure", lambda *size: made.append(size) or new_figure(*size))
+    figure = drawn(make(fake, means, flops))
+    assert len(made) <= 3
+    assert figure.get_figheight() <= 2.9 + 6 * 0.15 + 1e-9
+    assert max(int(name) for name in names_in(figure) if name.isdigit()) <= 24
+
+
+def test_names_of_combinations_are_whole(fake: SimpleNamespace) -> None:
+    """Single changes of one Factor stand without its name; where one is a combination all names are as they are."""
+    short = cost_points(make(fake, {"baseline": 90.0, "width=1": 91.0, "width=2": 92.0}))["short"]
+    assert list(short) == ["baseline", "1", "2"]
+    whole = cost_points(make(fake, {"baseline": 90.0, "width=1": 91.0, "width=1,depth=2": 92.0}))["short"]
+    assert list(whole) == ["baseline", "width=1", "width=1,depth=2"]
+
+
+def test_the_caption_speaks_of_what_is_drawn(fake: SimpleNamespace) -> None:
+    """Of controls only where there are some, of time only where it has a panel."""
+    plain = figure_captions(make(fake, {"baseline": 90.0, "wide": 92.0}))["pareto"]
+    assert "Diamonds" not in plain
+    assert "panel of time" not in plain

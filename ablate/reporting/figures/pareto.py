@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from ablate.reporting.captions import better
 from ablate.reporting.comparison import Comparison
 from ablate.reporting.drawn_variants import MOST_DRAWN
-from ablate.reporting.figures.pareto_points import cost_points, differ, front, span
+from ablate.reporting.figures.pareto_points import MOST_NUMBERED, cost_points, differ, front, span
 from ablate.reporting.figures.placing import Labels
 from ablate.reporting.figures.style import BLACK, BLUE, DOUBLE, GREY, label, lay_out, new_figure
 from ablate.reporting.numbers import number
@@ -28,6 +28,8 @@ _LABELS = {"parameters": "trainable parameters", "flops": "FLOPs of one image's 
 _UNITS = ((2 * 3600.0, 3600.0, "h"), (120.0, 60.0, "min"), (0.0, 1.0, "s"))
 #: Height of a line of the legend, inches, and the most characters of an entry of its key.
 _A_LINE, _KEY = 0.15, 24
+#: How often the figure is drawn at most to find which Variants on the front need a number.
+_DRAWN = 3
 #: The most Variants whose names are all tried; of more, those on the front and the far ones.
 _ALL_NAMED = 16
 
@@ -39,13 +41,14 @@ def draw(comparison: Comparison, width: float = DOUBLE) -> Figure | None:
     if not columns:
         return None
     numbered: dict[str, int] = {}
-    while True:  # until everybody on the front is named: a longer legend leaves less room for names
+    known = points.set_index("variant")[columns[0]]
+    for _ in range(_DRAWN):  # a longer legend leaves less room for names, so that one more may need a number
         figure, unnamed = _drawn(comparison, points, columns, width, numbered)
-        if not unnamed:
-            return figure
-        known = points.set_index("variant")[columns[0]]
-        by_cost = sorted([*numbered, *unnamed], key=lambda name: float(known[name]))
+        if not unnamed or len(numbered) == MOST_NUMBERED:
+            break
+        by_cost = sorted([*numbered, *unnamed][:MOST_NUMBERED], key=lambda name: float(known[name]))
         numbered = {name: place for place, name in enumerate(by_cost, 1)}
+    return figure
 
 
 def _drawn(
@@ -146,7 +149,8 @@ class Panel:
     def name(self, core: float, write: Callable[[float], str], numbered: dict[str, int]) -> list[str]:
         """Put names beside the points, as many as find room: the front's and the baseline's first. After layout.
 
-        Who is on the front and finds no room gets its number, where it has one, else is returned.
+        Who is on the front and finds no room gets its number, where it has one, else is returned; of a long front only
+        those with the largest steps.
         """
         points = self._placed(core)
         labels = Labels(self.axes)
@@ -164,6 +168,9 @@ class Panel:
         wanted = points.assign(rank=rank, size=-points["short"].str.len()).sort_values(["rank", "size"], kind="stable")
         if len(points) > _ALL_NAMED:
             wanted = wanted[wanted["rank"] < 3]
+        steps = best["mean"].diff().abs().fillna(np.inf)
+        few = [steps.nlargest(MOST_NUMBERED).index, wanted.index[~wanted["front"]][:MOST_NUMBERED]]
+        wanted = wanted[wanted.index.isin(few[0].union(few[1]))]
         unnamed: list[dict[Any, Any]] = []
         for on, rows in ((True, wanted[wanted["front"]]), (False, wanted[~wanted["front"]])):
             for row in rows.to_dict("records"):

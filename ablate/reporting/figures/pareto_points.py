@@ -14,6 +14,8 @@ from ablate.study.matched import EQUAL
 _Values = NDArray[np.float64]
 #: Time differs with whatever else runs: less than this share, or than twice the spread of seeds, is no difference.
 _TIME, _SPREADS = 0.1, 2.0
+#: The most Variants on a front that are named, those with the largest steps, and that have a number in the legend.
+MOST_NUMBERED = 24
 
 
 def front(cost: _Values, value: _Values, *, maximize: bool) -> NDArray[np.bool_]:
@@ -46,7 +48,9 @@ def cost_points(comparison: Comparison) -> pd.DataFrame:
 
 
 def _short(names: pd.Series, baseline: pd.Series) -> list[str]:
-    """Names as they stand beside points: without the `factor=` where all have the same."""
+    """Names as they stand beside points: without the `factor=` where all are single changes of the same Factor."""
+    if any("," in str(name) for name in names):
+        return list(map(str, names))
     factors = {str(name).partition("=")[0] if "=" in name else "" for name in names[~baseline]}
     [factor] = factors if len(factors) == 1 else [""]
     return [str(name).removeprefix(f"{factor}=") if factor else str(name) for name in names]

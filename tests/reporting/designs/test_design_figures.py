@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import itertools
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
@@ -9,12 +10,14 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.textpath import TextPath
+from PIL import Image
 
-from ablate.reporting.comparison import comparison
+from ablate.reporting.comparison import compare, comparison
 from ablate.reporting.design_captions import design_figure_captions
 from ablate.reporting.figures import interactions, shares, waterfall
 from ablate.reporting.figures.designs import DESIGN_FIGURES
-from ablate.reporting.figures.style import DOUBLE, SINGLE, paper_style, to_svg
+from ablate.reporting.figures.style import DOUBLE, SINGLE, new_figure, paper_style, to_png, to_svg
 from ablate.study.study import Block
 
 FIGURES = (waterfall, interactions, shares)
@@ -151,3 +154,28 @@ def test_every_figure_has_a_caption(designs: SimpleNamespace) -> None:
     captions = design_figure_captions(comparison(study, designs.records(study)))
     assert set(captions) == set(DESIGN_FIGURES)
     assert "chosen by these same results" in captions["waterfall"]
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("width", [DOUBLE, SINGLE])
+@pytest.mark.parametrize("scale", [1.0, 0.01])
+def test_no_text_leaves_the_figure(designs: SimpleNamespace, figure: ModuleType, width: float, scale: float) -> None:
+    """Nothing touches its left or right edge, where a text would be cut off, with short numbers and with long ones."""
+    compared = everything(designs)
+    trials = compared.trials.assign(metric=90 + scale * (compared.trials["metric"] - 90))
+    compared = compare(compared.study, trials, compared.teachers)
+    with paper_style():
+        picture = to_png(figure.draw(compared, width))
+    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("L"))
+    assert (pixels[:, [0, -1]] == 255).all()
+
+
+@pytest.mark.parametrize("size", [6, 7, 8])
+def test_text_is_measured_as_wide_as_its_outlines(size: int) -> None:
+    """The layout makes room for what SVG and PDF draw, to half a point: hinted text would be three points narrower."""
+    with paper_style():
+        figure = new_figure(DOUBLE, 1)
+        FigureCanvasAgg(figure)
+        text = figure.text(0, 0, "everything changed", fontsize=size)
+        drawn = TextPath((0, 0), text.get_text(), size=size, prop=text.get_fontproperties()).get_extents().width
+        assert text.get_window_extent().width >= drawn - 0.5
