@@ -15,6 +15,7 @@ from markupsafe import Markup
 from ablate.reporting import captions
 from ablate.reporting.comparison import Comparison, value_text
 from ablate.reporting.drawn_variants import drawn_variants
+from ablate.reporting.escaping import prose_html
 from ablate.reporting.figure_captions import figure_captions
 from ablate.reporting.figures.drawn import NAMES
 from ablate.reporting.kept import Kept
@@ -103,7 +104,7 @@ def to_html(
 
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ablate.reporting", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -111,6 +112,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["prose"] = prose_html
+    return environment
 
 
 @lru_cache(maxsize=1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import pandas as pd
 
 from ablate.reporting import captions, renderers
 from ablate.reporting.comparison import Comparison, value_text
-from ablate.reporting.escaping import markdown
+from ablate.reporting.escaping import markdown, prose_markdown
 from ablate.reporting.figure_captions import figure_captions
 from ablate.reporting.figures.drawn import NAMES
 from ablate.reporting.named_table import NamedTable
@@ -29,8 +29,8 @@ def to_report(
     facts |= {key.capitalize(): value for key, value in study.header.items()}
     parts = [
         f"# {markdown(study.name)} · {markdown(study.profile)}",
-        markdown(study.question),
-        _list(facts),
+        prose_markdown(study.question),
+        _list(facts, prose_markdown),
         "## Comparison",
         renderers.to_markdown(comparison_table(comparison)).rstrip(),
         markdown(captions.comparison_caption(comparison)),
@@ -102,8 +102,8 @@ def _rows(rows: Sequence[tuple[str, ...]]) -> str:
     return renderers.to_markdown(table, left=rows[0]).rstrip()
 
 
-def _list(facts: Mapping[str, str]) -> str:
-    return "\n".join(f"- {markdown(key)}: {markdown(value)}" for key, value in facts.items() if value)
+def _list(facts: Mapping[str, str], written: Callable[[str], str] = markdown) -> str:
+    return "\n".join(f"- {markdown(key)}: {written(value)}" for key, value in facts.items() if value)
 
 
 def _code(text: str) -> str:

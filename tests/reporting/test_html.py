@@ -159,3 +159,13 @@ def test_merged_names_are_on_the_page(fake: SimpleNamespace) -> None:
     study = fake.study(("baseline", "a"))
     study = replace(study, variants=(study.variants[0], replace(study.variants[1], also=("b", "c"))))
     assert "also b, c" in Page(page_of(study, {})).text
+
+
+def test_the_header_shows_its_code_as_code(fake: SimpleNamespace) -> None:
+    """What stands between backticks in question, source, expectation and notes is a `code` element, and still text."""
+    told = {name: f"the `{name}<b>` images" for name in ("question", "source", "expected")}
+    study = fake.study(**told, header={"notes": "tuned on `val`"})
+    source = page_of(study, {})
+    for name in told:
+        assert f"the <code>{name}&lt;b&gt;</code> images" in source
+    assert "tuned on <code>val</code>" in source

@@ -91,3 +91,12 @@ def test_mentions_and_references_notify_nobody(fake: SimpleNamespace) -> None:
     page = markdown.to_report(comparison(study, {}), {}, ())
     assert re.search(r"\| a@matched \|", page)
     assert rows_of(PARSER.parse(page))[2][0] == "a@matched"
+
+
+def test_the_header_shows_its_code_as_code(fake: SimpleNamespace) -> None:
+    """Question, source, expectation and notes keep paired backticks; provenance and tables show them as signs."""
+    told = {name: f"the `{name}_1` images" for name in ("question", "source", "expected")}
+    study = fake.study(("baseline", "`a`"), **told, header={"notes": "tuned on `val`"}, data_fingerprint="`d`")
+    page = markdown.to_report(comparison(study, {}), {}, ())
+    code = [token.content for token in inline(PARSER.parse(page)) if token.type == "code_inline"]
+    assert code == ["question_1", "source_1", "expected_1", "val"]
