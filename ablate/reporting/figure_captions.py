@@ -6,7 +6,7 @@ from ablate.reporting import methods
 from ablate.reporting.captions import better
 from ablate.reporting.comparison import Comparison
 from ablate.reporting.design_captions import design_figure_captions
-from ablate.reporting.drawn_variants import FEW, not_drawn
+from ablate.reporting.drawn_variants import FEW, MOST_DRAWN, not_drawn
 from ablate.reporting.figures.pareto_points import MOST_NUMBERED, cost_points, differ
 
 
@@ -44,16 +44,18 @@ def _pareto(comparison: Comparison) -> str:
     points, time = cost_points(comparison), ""
     if differ("seconds", points):
         time = "; in the panel of time a level line is ± one standard deviation over seeds"
+    alone = " (of the front alone)" if len(points) > MOST_DRAWN + 1 else ""
     parts = [
-        f"Mean {comparison.metric_title} of each Variant against what it costs, with its interval (of the front alone "
-        f"where Variants are many){time}. Filled points on the line are the front: no other Variant costs as little "
-        "and is as good, by the means alone, so luck moves it.",
+        f"Mean {comparison.metric_title} of each Variant against what it costs, with its interval{alone}{time}. Filled "
+        "points on the line are the front: no other Variant costs as little and is as good, by the means alone, so "
+        "luck moves it.",
     ]
     if (points["partner"] != "").any():
         parts.append("Diamonds are controls at equal parameters, dotted lines lead to their Variants.")
     parts.append(
-        "Arrows at an edge, where drawn, are Variants beyond the axis, with their means. A number beside a point "
-        "stands for a name that found no room, with its key in the legend; names are left out where they would "
-        f"collide, and on a front of more than {MOST_NUMBERED} those of the smaller steps."
+        "Arrows at an edge, where drawn, are Variants beyond the axis, with their means. A number, where drawn, stands "
+        "for a name that found no room, with its key in the legend; other names are left out where they would collide."
     )
+    if len(points) > MOST_NUMBERED:
+        parts.append(f"On a front of more than {MOST_NUMBERED} only those with the largest steps are named.")
     return " ".join(parts)

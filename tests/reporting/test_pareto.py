@@ -266,12 +266,13 @@ def test_a_long_front_is_drawn_a_few_times_and_fits_a_page(
     assert max(int(name) for name in names_in(figure) if name.isdigit()) <= 24
 
 
-def test_names_of_combinations_are_whole(fake: SimpleNamespace) -> None:
+@pytest.mark.parametrize("joint", [",", "+"])
+def test_names_of_combinations_are_whole(fake: SimpleNamespace, joint: str) -> None:
     """Single changes of one Factor stand without its name; where one is a combination all names are as they are."""
     short = cost_points(make(fake, {"baseline": 90.0, "width=1": 91.0, "width=2": 92.0}))["short"]
     assert list(short) == ["baseline", "1", "2"]
-    whole = cost_points(make(fake, {"baseline": 90.0, "width=1": 91.0, "width=1,depth=2": 92.0}))["short"]
-    assert list(whole) == ["baseline", "width=1", "width=1,depth=2"]
+    means = {"baseline": 90.0, "width=1": 91.0, f"width=1{joint}depth=2": 92.0}
+    assert list(cost_points(make(fake, means))["short"]) == list(means)
 
 
 def test_the_caption_speaks_of_what_is_drawn(fake: SimpleNamespace) -> None:

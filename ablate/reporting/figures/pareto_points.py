@@ -49,7 +49,7 @@ def cost_points(comparison: Comparison) -> pd.DataFrame:
 
 def _short(names: pd.Series, baseline: pd.Series) -> list[str]:
     """Names as they stand beside points: without the `factor=` where all are single changes of the same Factor."""
-    if any("," in str(name) for name in names):
+    if any(sign in str(name) for name in names for sign in ",+"):
         return list(map(str, names))
     factors = {str(name).partition("=")[0] if "=" in name else "" for name in names[~baseline]}
     [factor] = factors if len(factors) == 1 else [""]
