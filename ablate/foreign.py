@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 from ablate.foreign_levels import NOT_LOGGED, ForeignError, Levels, beside, check_params, chosen_baseline, level_order
-from ablate.reporting.captions import plural
 from ablate.study.overrides import differences
 from ablate.study.study import BASELINE, Factor, Level, Metric, Study, Trial, Variant
 from ablate.tracking.mlflow_foreign import ForeignExperiment, ForeignRun
 from ablate.tracking.record import Record, Row, Status
+from ablate.wording import plural
 
 _STATUS: dict[str, Status] = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "interrupted"}
 

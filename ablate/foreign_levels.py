@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from ablate.reporting.captions import plural
 from ablate.tracking.mlflow_foreign import ForeignRun
-from ablate.wording import listing, nearest
+from ablate.wording import listing, nearest, plural
 
 #: One value per Factor, in the order of the Factors.
 Levels = tuple[str, ...]

@@ -18,6 +18,7 @@ from ablate.tracking.record import Record
 from ablate.tracking.results import bring_kept, collect
 from ablate.tracking.spool import Spool
 from ablate.tracking.store import Store
+from ablate.wording import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from ablate.reporting.kept import Kept
 
 Records = Mapping[str, Record]
+#: Of a study and its Records, the ids of the Trials that are to be trained again.
+Again = Callable[[Study, Records], Collection[str]]
+
+
+def _nothing_again(_study: Study, _records: Records) -> Collection[str]:
+    return ()
 
 
 def grown(study: Study, records: Records, kept: Kept | None = None) -> Study | None:
@@ -45,7 +52,7 @@ def as_far_as_known(
     study: Study,
     known: Callable[[Study], dict[str, Record]],
     kept: Kept | None = None,
-    again: Callable[[Study, Records], Collection[str]] = lambda _study, _records: (),
+    again: Again = _nothing_again,
 ) -> tuple[Study, dict[str, Record]]:
     """The study grown by the results that are there, and its Records. Trains nothing.
 
@@ -64,7 +71,7 @@ def as_far_as_kept(
     study: Study,
     spool: Spool,
     store: Store | None = None,
-    again: Callable[[Study, Records], Collection[str]] = lambda _study, _records: (),
+    again: Again = _nothing_again,
 ) -> tuple[Study, dict[str, Record]]:
     """The same by the Records and the outcomes by image in a spool; what it lacks is fetched from the Store, if one is
     given.
@@ -103,18 +110,14 @@ def told(before: Study, after: Study) -> str:
     if chosen:
         added = len(after.all_trials) - len(before.all_trials)
         rungs = f"the ladder's next rung: {', then '.join(chosen)}"
-        return f"{rungs}; {_counted(added, 'more Trial')}" if added else f"{rungs}, and its top is reached"
+        return f"{rungs}; {plural(added, 'more Trial')}" if added else f"{rungs}, and its top is reached"
     now = {v.name: sum(t.variant == v.name for t in before.trials) for v in before.variants}
     more = {v.name: sum(t.variant == v.name for t in after.trials) - now.get(v.name, 0) for v in after.variants}
     names = [name for name, count in more.items() if count > 0 and name != after.baseline.name]
     if not names:
         return "the results ask for fewer Trials than before"
     shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-    return f"another seed for {_counted(len(names), 'Variant')} without a verdict yet ({shown}), and for the baseline"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"another seed for {plural(len(names), 'Variant')} without a verdict yet ({shown}), and for the baseline"
 
 
 def settled(study: Study, records: Records) -> bool:
@@ -167,8 +170,8 @@ def _more_seeds(study: Study, trials: pd.DataFrame, kept: Kept | None) -> Growth
     judged = differences(study, trials, examples)
     unsettled = list(judged.index[judged["verdict"] == UNSURE])
     if examples is not None and examples.outcome:
-        told = {name: len(set(examples.seeds[baseline]) & set(examples.seeds.get(name, ()))) for name in unsettled}
-        unsettled = [name for name in unsettled if told[name] == judged.loc[name, "pairs"]]
+        whole = {name: len(examples.common_seeds(baseline, name)) == judged.loc[name, "pairs"] for name in unsettled}
+        unsettled = [name for name in unsettled if whole[name]]
     results = trials.groupby("variant")["metric"].count()
     # One that has never had a result would not have one with another seed either.
     open_ = [name for name in unsettled if now[name] < limits.most and results.get(name, 0)]

@@ -1,4 +1,4 @@
-"""How mistakes are worded: a value as the reader wrote it, and the name that was probably meant."""
+"""How mistakes and counts are worded: a value as the reader wrote it, the name that was probably meant, a plural."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     """A hint ``"; did you mean 'x'?"``, or nothing where no choice is near."""
     close = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def plural(n: int, noun: str) -> str:
+    """`1 Trial`, `2 Trials`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def listing(choices: Iterable[str]) -> str:

@@ -9,10 +9,10 @@ import pandas as pd
 from ablate.reporting import numbers
 from ablate.reporting.across import BASELINES, Across
 from ablate.reporting.across_effects import SAME_CHANGE
-from ablate.reporting.captions import plural
 from ablate.reporting.named_table import NamedTable
 from ablate.reporting.precision import column_decimals
 from ablate.reporting.statistics.verdicts import verdict_text
+from ablate.wording import plural
 
 #: Name of the figure below the shared effects.
 FIGURE = "effects"

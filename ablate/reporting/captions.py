@@ -7,14 +7,15 @@ from collections.abc import Collection
 
 from ablate.reporting import methods, row_notes
 from ablate.reporting.comparison import Comparison
-from ablate.reporting.methods import BOTH, IMAGES, plural
+from ablate.reporting.methods import BOTH, IMAGES
 from ablate.reporting.numbers import duration
 from ablate.reporting.row_notes import ABOUT
 from ablate.study.study import Study
+from ablate.wording import plural
 
 __all__ = [
     "ABOUT", "BOTH", "IMAGES", "NOT_TRAINED", "SENSITIVITY", "better", "changes_caption", "comparison_caption",
-    "failures_caption", "paper_caption", "plural", "published_caption", "recipe_caption",
+    "failures_caption", "paper_caption", "published_caption", "recipe_caption",
     "terminal_caption", "what_was_done",
 ]  # fmt: skip
 

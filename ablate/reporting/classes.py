@@ -60,7 +60,7 @@ def class_differences(study: Study, examples: Examples) -> pd.DataFrame:
     names = [examples.class_name(int(label)) for label in labels_K]
     frames = [pd.DataFrame(columns=list(COLUMNS))]
     for name in (v.name for v in study.variants if v.name != base and v.name in own):
-        seeds = [seed for seed in own[name] if seed in own[base]]
+        seeds = examples.common_seeds(name, base)
         if seeds:
             of_base, of_own = (accuracy(side, [own[side].index(seed) for seed in seeds]) for side in (base, name))
             head = {"variant": name, "class": labels_K, "class_name": names, "n_images": n_K}

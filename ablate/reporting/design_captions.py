@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ablate.reporting.captions import better, plural
+from ablate.reporting.captions import better
 from ablate.reporting.comparison import Comparison
 from ablate.reporting.design_results import CROSSED
 from ablate.reporting.methods import interval, level, one_sample, paired_test
 from ablate.study.study import Block
+from ablate.wording import plural
 
 
 def main_caption(comparison: Comparison, block: Block, rows: pd.DataFrame) -> str:

@@ -94,10 +94,9 @@ def _values(wide: pd.DataFrame, variants: Iterable[str]) -> npt.NDArray[np.float
     return wide.reindex(columns=list(variants)).to_numpy(float)
 
 
-def _planned(study: Study, variants: Iterable[str]) -> list[int]:
+def _planned(study: Study) -> Counter[str]:
     """How many Trials each Variant is to have by now."""
-    counts = Counter(trial.variant for trial in study.trials)
-    return [counts[name] for name in variants]
+    return Counter(trial.variant for trial in study.trials)
 
 
 def _crossed(study: Study, block: Block, wide: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -147,9 +146,9 @@ def _ladder(study: Study, block: Block, wide: pd.DataFrame) -> dict[str, pd.Data
     names = [known[name][0].name if name in known else name for name in block.variants]
     if not names:
         return {}
-    ladder, values = Ladder(judge_of(study)), _values(wide, names)
+    ladder, values, planned = Ladder(judge_of(study)), _values(wide, names), _planned(study)
     rungs = ladder(values)
-    rungs.insert(list(rungs.columns).index("n") + 1, "planned", _planned(study, names))
+    rungs.insert(list(rungs.columns).index("n") + 1, "planned", [planned[name] for name in names])
     rungs.insert(0, "variant", names)
     rungs.insert(0, "step", ["", *block.steps][: len(names)])
     totals = ladder.total(values).assign(of="ladder") if len(names) > 1 else pd.DataFrame()
@@ -173,8 +172,10 @@ def _pairs(study: Study, block: Block, wide: pd.DataFrame) -> dict[str, pd.DataF
     second = _values(wide, [of_change.get((b,), "") for _, b in pairs])
     together = _values(wide, [of_change[pair] for pair in pairs])
     found = PairInteractions(judge_of(study))(baseline, first, second, together)
+    planned = _planned(study)
     four = [(study.baseline.name, of_change.get((a,), ""), of_change.get((b,), ""), of_change[a, b]) for a, b in pairs]
-    found.insert(list(found.columns).index("pairs") + 1, "planned", [min(_planned(study, names)) for names in four])
+    fewest = [min(planned[name] for name in names) for names in four]
+    found.insert(list(found.columns).index("pairs") + 1, "planned", fewest)
     found.insert(0, "second", [b for _, b in pairs])
     found.insert(0, "first", [a for a, _ in pairs])
     return {"interactions": found}

@@ -31,7 +31,7 @@ def disagreements(examples: Examples, variant: str, baseline: str, most: int | N
     say, the smallest among equals). First the images that the Variant gets right more often, the largest difference
     first, then the others, again the largest first; of each direction no more than `most`. Empty without common seeds.
     """
-    seeds = [s for s in examples.seeds.get(variant, ()) if s in examples.seeds.get(baseline, ())]
+    seeds = examples.common_seeds(variant, baseline)
     if not seeds:
         return pd.DataFrame(columns=list(COLUMNS))
     sides = [(name, [examples.seeds[name].index(seed) for seed in seeds]) for name in (baseline, variant)]

@@ -61,6 +61,11 @@ class Examples:
         """What a class is called; its number where it has no name."""
         return self.class_names[label] if 0 <= label < len(self.class_names) else str(label)
 
+    def common_seeds(self, first: str, second: str) -> list[int]:
+        """The seeds of which both Variants have outcomes, in the order of the first."""
+        there = self.seeds.get(second, ())
+        return [seed for seed in self.seeds.get(first, ()) if seed in there]
+
 
 def examples_of(study: Study, trials: pd.DataFrame, kept: Kept) -> Examples | None:
     """The outcomes of a study's Trials; None where the baseline's are not here.

@@ -81,7 +81,7 @@ def differences(study: Study, trials: pd.DataFrame, examples: Examples | None = 
     for name, values in still_needed(study, trials, pairs, open_, examples if over_images else None).items():
         table[name] = values
     table["reason"] = _reasons(study, table, over_images, with_images, sign)
-    table["sensitivity"] = _sensitivity(study, trials, pairs, over_images)
+    table["sensitivity"] = _sensitivity(study, trials, tests, over_images)
     return table
 
 
@@ -233,14 +233,13 @@ def _reasons(
     return found
 
 
-def _sensitivity(study: Study, trials: pd.DataFrame, pairs: Pairs, over_images: bool) -> list[str]:
+def _sensitivity(study: Study, trials: pd.DataFrame, tests: PairedTests, over_images: bool) -> list[str]:
     """What failed seeds could change. A seed without a result has no images: this is always the verdict over seeds."""
 
     def judge(frame: pd.DataFrame) -> list[str]:
-        tests = judge_of(study)(Pairs.of(frame, study.baseline.name))
-        return _verdicts(study, tests.sign, *_over_seeds(study, tests))
+        filled = judge_of(study)(Pairs.of(frame, study.baseline.name))
+        return _verdicts(study, filled.sign, *_over_seeds(study, filled))
 
-    tests = judge_of(study)(pairs)
     actual = _verdicts(study, tests.sign, *_over_seeds(study, tests))
     texts = FailedSeeds(study.baseline.name, study.metric.direction)(trials, actual, judge)
     return [f"over seeds alone: {text}" if text and over_images else text for text in texts]

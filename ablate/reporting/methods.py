@@ -10,16 +10,12 @@ from ablate.reporting.statistics import HELPS, HURTS, SAME, UNSURE, first_step
 from ablate.reporting.statistics.verdicts import verdict_text
 from ablate.reporting.still_needed import NEEDED
 from ablate.study.study import Study
+from ablate.wording import plural
 
 #: Headings of the intervals that speak of images.
 BOTH, IMAGES = "Other seeds and images", "Other images"
 COUNTS = "n: seeds with a result of those planned."
 NO_INTERVAL = "A Trial without a result lowers n; nothing is imputed. Where seeds agree exactly, or n < 2, no interval."
-
-
-def plural(n: int, noun: str) -> str:
-    """`1 Trial`, `2 Trials`."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def level(study: Study) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ablate.reporting.comparison import Comparison, published_columns
-from ablate.reporting.methods import one_sample, plural
+from ablate.reporting.methods import one_sample
 from ablate.reporting.statistics.verdicts import AGREES, BETTER, WORSE, verdict_text
 from ablate.study.designs import other_names
+from ablate.wording import plural
 
 #: Before a published number that is only roughly known.
 ABOUT = "≈"

@@ -16,6 +16,7 @@ from ablate.reporting.statistics.pairs import Floats, Pairs
 from ablate.reporting.statistics.power import fewest_pairs
 from ablate.reporting.statistics.shares import Shares
 from ablate.study.study import Study
+from ablate.wording import plural
 
 #: Seeds beyond those there are; images instead of those there are; the maximum of seeds that a study which adds them by
 #: results would have to name. NaN where it does not come into it, or nobody knows.
@@ -76,7 +77,7 @@ def _lost(trials: pd.DataFrame, pairs: Pairs, baseline: str) -> npt.NDArray[np.i
 
 def in_words(seeds: float, images: float, most: float) -> str:
     """`12 more seeds`, `14 more seeds, with max 24`, `about 5,000 images`, or all of it; empty where nobody knows."""
-    told = [f"{seeds:.0f} more {'seed' if seeds == 1 else 'seeds'}"] if math.isfinite(seeds) else []
+    told = [plural(int(seeds), "more seed")] if math.isfinite(seeds) else []
     if math.isfinite(most):
         told.append(f"with max {most:.0f}")
     if math.isfinite(images):

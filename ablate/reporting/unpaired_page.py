@@ -6,13 +6,14 @@ import pandas as pd
 
 from ablate.reporting import methods, numbers
 from ablate.reporting.across_contrasts import contrast
-from ablate.reporting.captions import better, failures_caption, plural
+from ablate.reporting.captions import better, failures_caption
 from ablate.reporting.comparison import Comparison
 from ablate.reporting.named_table import NamedTable
 from ablate.reporting.precision import column_decimals
 from ablate.reporting.statistics import HELPS, HURTS, UNSURE, holm
 from ablate.reporting.table_page import TablePage
 from ablate.reporting.tables import failures_table
+from ablate.wording import plural
 
 
 def unpaired_page(compared: Comparison) -> TablePage:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ablate.reporting import methods
-from ablate.reporting.captions import better, plural
+from ablate.reporting.captions import better
 from ablate.reporting.comparison import Comparison
 from ablate.reporting.statistics import HELPS, HURTS, SAME, UNSURE
 from ablate.reporting.statistics.verdicts import verdict_text
+from ablate.wording import plural
 
 
 def how_to_read(comparison: Comparison) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from ablate.reporting.statistics.pairs import Floats, Judge, Pairs
@@ -20,3 +21,8 @@ def over_seeds(contrasts: Floats, size: float, judge: Judge) -> pd.DataFrame:
     return pd.DataFrame(
         {"pairs": pairs.n, "estimate": pairs.mean, "low": tests.low, "high": tests.high, "p": tests.p}, pairs.names
     )
+
+
+def size_of(*values: Floats) -> float:
+    """The largest metric, which tells rounding from differences; 0 where there is none."""
+    return max(float(np.nanmax(np.abs(own), initial=0.0)) for own in values)

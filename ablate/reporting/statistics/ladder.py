@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ablate.reporting.statistics.by_seed import over_seeds
+from ablate.reporting.statistics.by_seed import over_seeds, size_of
 from ablate.reporting.statistics.families import holm
 from ablate.reporting.statistics.paired import StudentTests
 from ablate.reporting.statistics.pairs import Judge
@@ -30,7 +30,7 @@ class Ladder:
 
     def __call__(self, values: npt.NDArray[np.float64]) -> pd.DataFrame:
         """``values`` is (seeds, rungs) with NaN where a Trial has no result; at least one rung."""
-        size = _size(values)
+        size = size_of(values)
         own = over_seeds(values, size, self.judge).rename(columns={"estimate": "mean", "pairs": "n"}).drop(columns="p")
         gains = over_seeds(np.diff(values, axis=1), size, self.judge)
         gains = gains.rename(columns={"estimate": "gain", "low": "gain_low", "high": "gain_high"})
@@ -42,8 +42,4 @@ class Ladder:
 
     def total(self, values: npt.NDArray[np.float64]) -> pd.DataFrame:
         """The top rung less the foot, paired by seed: one row with the columns of `over_seeds`."""
-        return over_seeds((values[:, -1] - values[:, 0])[:, None], _size(values), self.judge)
-
-
-def _size(values: npt.NDArray[np.float64]) -> float:
-    return float(np.nanmax(np.abs(values), initial=0.0))
+        return over_seeds((values[:, -1] - values[:, 0])[:, None], size_of(values), self.judge)

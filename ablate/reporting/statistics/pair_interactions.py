@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ablate.reporting.statistics.by_seed import over_seeds
+from ablate.reporting.statistics.by_seed import over_seeds, size_of
 from ablate.reporting.statistics.families import holm
 from ablate.reporting.statistics.paired import StudentTests
 from ablate.reporting.statistics.pairs import Judge, Pairs
@@ -34,7 +34,7 @@ class PairInteractions:
     ) -> pd.DataFrame:
         """``baseline`` is (seeds,), the others (seeds, pairs); NaN where a Trial has no result."""
         base = baseline[:, None]
-        size = max(float(np.nanmax(np.abs(v), initial=0.0)) for v in (base, first, second, together))
+        size = size_of(base, first, second, together)
         interaction = together - first - second + base
         complete = np.isfinite(interaction)
         own = {

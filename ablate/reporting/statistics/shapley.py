@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ablate.reporting.statistics.by_seed import over_seeds
+from ablate.reporting.statistics.by_seed import over_seeds, size_of
 from ablate.reporting.statistics.paired import StudentTests
 from ablate.reporting.statistics.pairs import Judge
 
@@ -41,7 +41,7 @@ class ShapleyShares:
         shares = np.stack([share(_two_levels(table, f, k), f) for f, k in places], axis=1)
         # A share does not take the other Levels of its own Factor, but only shares of the same seeds add up.
         shares[~_complete(table)] = np.nan
-        found = over_seeds(shares, _size(table), self.judge)
+        found = over_seeds(shares, size_of(table), self.judge)
         found.insert(0, "level", [k for _, k in places])
         found.insert(0, "factor", [f for f, _ in places])
         return found
@@ -50,7 +50,7 @@ class ShapleyShares:
         """Everything changed less the baseline: one row with the columns of `over_seeds`."""
         seeds = _two_levels(table).reshape(len(table), -1)
         total = np.where(_complete(table), seeds[:, -1] - seeds[:, 0], np.nan)
-        return over_seeds(total[:, None], _size(table), self.judge)
+        return over_seeds(total[:, None], size_of(table), self.judge)
 
 
 def share(values: Array, player: int) -> Array:
@@ -77,7 +77,3 @@ def _two_levels(table: Array, player: int | None = None, level: int = 1) -> Arra
 def _complete(table: Array) -> npt.NDArray[np.bool_]:
     """(seeds,) whether a seed has all results."""
     return np.asarray(np.isfinite(table).reshape(len(table), -1).all(axis=1))
-
-
-def _size(table: Array) -> float:
-    return float(np.nanmax(np.abs(table), initial=0.0))
